@@ -1,0 +1,63 @@
+//! Medical image volumes, where they are, and the files that they live in.
+//!
+//! A [`Volume`] is a scan, a [`LabelVolume`] says which class each of its voxels is, and the
+//! [`Geometry`] of both says where they are in the patient. Arrays are
+//! `[depth, height, width]`, world coordinates RAS millimeters; formats that differ are
+//! turned here and nowhere else.
+//!
+//! - In: [`read_volume`], [`read_labels`], and [`read_info`] for a look without loading.
+//! - Out: [`write_volume`], [`write_labels`], and [`atomic::write_atomically`] for any file.
+//! - Without files: [`synthetic`].
+//!
+//! Tensors and networks are left to `lamina-engine`.
+//!
+//! ```
+//! use lamina_io::{LabelVolume, ReadOptions, read_labels, read_volume, synthetic, write_labels, write_volume};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let (image, prediction) = (folder.path().join("case.nii.gz"), folder.path().join("labels.nii.gz"));
+//! let (volume, _) = synthetic::ellipsoid([8, 10, 12], [0.5, 0.5, 3.0], [5.5, 4.5, 3.5], [2.0, 1.5, 6.0])?;
+//! write_volume(&image, &volume)?;
+//!
+//! // Label what is bright, on the grid and with the header of the image.
+//! let volume = read_volume(&image, &ReadOptions::default())?;
+//! let labels = volume.to_f32().mapv(|value| u8::from(value > 250.0));
+//! let labels = LabelVolume::new(labels, volume.geometry.clone())?.with_source(volume.source.clone());
+//! write_labels(&prediction, &labels)?;
+//!
+//! let labels = read_labels(&prediction, &ReadOptions::default())?;
+//! volume.geometry.same_grid(&labels.geometry)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod atomic;
+pub mod synthetic;
+
+mod affine;
+mod axes;
+mod error;
+mod geometry;
+mod input;
+mod label;
+mod nifti;
+mod read;
+mod source;
+mod statistics;
+mod volume;
+mod voxels;
+mod write;
+
+pub use affine::Affine;
+pub use axes::AxisOrder;
+pub use error::VolumeError;
+pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
+pub use label::LabelVolume;
+pub use read::{
+    FileInfo, Limits, ReadOptions, case_stem, is_supported_name, read_info, read_labels,
+    read_volume,
+};
+pub use source::SourceHeader;
+pub use statistics::Statistics;
+pub use volume::{Modality, Rescale, Volume};
+pub use voxels::{StoredType, Voxels};
+pub use write::{write_labels, write_volume};

@@ -1,0 +1,214 @@
+//! What can go wrong with a volume's file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::geometry::GeometryError;
+
+/// Why a volume could not be read or written.
+///
+/// Every message ends with the path, as the user gave it; the cause, where the system
+/// named one, is the error's `source`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VolumeError {
+    /// The file is missing, or may not be read.
+    #[error("cannot open {path}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The path leads to a folder or a device.
+    #[error("expected a file, found {found}: {path}")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+
+    /// The system failed in the middle of the file.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The gzip data is cut off or fails its checksum.
+    #[error("expected whole gzip data, found it damaged or cut off: {path}")]
+    Gzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// The file is of another kind.
+    #[error("expected a NIfTI file, found {found}: {path}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        found: String,
+    },
+
+    /// The file ends too soon.
+    #[error("expected {expected} bytes of {part}, found {found}: {path}")]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it: "header" or "voxels".
+        part: &'static str,
+        /// Bytes that the part should have.
+        expected: u64,
+        /// Bytes that it has.
+        found: u64,
+    },
+
+    /// A header field holds what it must not hold.
+    #[error("expected {field} to be {expected}, found {found}: {path}")]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// The field, as the format calls it.
+        field: String,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+
+    /// The voxels are colors or complex numbers, or of no known type.
+    #[error("expected one real number per voxel, found {found}: {path}")]
+    DataType {
+        /// The file.
+        path: PathBuf,
+        /// The stored type.
+        found: String,
+    },
+
+    /// The header's transform places no voxels.
+    #[error("{source}: {path}")]
+    Geometry {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GeometryError,
+    },
+
+    /// Not a single three-dimensional volume, and none of several was chosen.
+    #[error(
+        "expected a 3-D image, found {found} dimensions ({volumes} volumes of which none was chosen): {path}"
+    )]
+    Dimensions {
+        /// The file.
+        path: PathBuf,
+        /// How many dimensions it has.
+        found: usize,
+        /// How many volumes it holds.
+        volumes: u64,
+    },
+
+    /// The chosen volume is beyond the last one.
+    #[error("expected a volume from 0 to {last}, found {chosen}: {path}")]
+    VolumeIndex {
+        /// The file.
+        path: PathBuf,
+        /// The last volume in the file.
+        last: u64,
+        /// The one that was asked for.
+        chosen: usize,
+    },
+
+    /// The file declares more than the limits allow, or than it can hold.
+    #[error("expected at most {limit} bytes ({reason}), found {declared} declared: {path}")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Which limit.
+        reason: &'static str,
+        /// The limit in bytes.
+        limit: u64,
+        /// What the header declares, in bytes.
+        declared: u64,
+    },
+
+    /// Only one file of a pair is there.
+    #[error("expected {partner} beside it, found no such file: {path}")]
+    Partner {
+        /// The file that is there.
+        path: PathBuf,
+        /// The name of the missing one.
+        partner: String,
+    },
+
+    /// A label map holds something other than labels.
+    #[error(
+        "expected labels that are whole numbers from 0 to 255, found {value} at voxel {index:?} (x, y, z): {path}"
+    )]
+    NotALabel {
+        /// The file.
+        path: PathBuf,
+        /// The value that is no label.
+        value: f64,
+        /// Where it is: x, y, z.
+        index: [u64; 3],
+    },
+
+    /// The output's name does not say which format is meant.
+    #[error("expected a name that ends in .nii, .nii.gz, .hdr, .img, .hdr.gz or .img.gz: {path}")]
+    OutputName {
+        /// The name.
+        path: PathBuf,
+    },
+
+    /// The output's folder does not exist.
+    #[error("expected an existing folder to write into: {path}")]
+    OutputFolder {
+        /// The output file.
+        path: PathBuf,
+    },
+
+    /// The file could not be written; what stood under its name before is untouched.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl VolumeError {
+    /// The file that the error is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Open { path, .. }
+            | Self::NotAFile { path, .. }
+            | Self::Read { path, .. }
+            | Self::Gzip { path, .. }
+            | Self::Format { path, .. }
+            | Self::Truncated { path, .. }
+            | Self::Header { path, .. }
+            | Self::DataType { path, .. }
+            | Self::Geometry { path, .. }
+            | Self::Dimensions { path, .. }
+            | Self::VolumeIndex { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Partner { path, .. }
+            | Self::NotALabel { path, .. }
+            | Self::OutputName { path }
+            | Self::OutputFolder { path }
+            | Self::Write { path, .. } => path,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Reading volumes and label maps, and finding out about a file.
+//!
+//! This is where files come in; what the bytes of a format mean is left to its module.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use crate::error::VolumeError;
+use crate::label::LabelVolume;
+use crate::nifti::{Image, Kind, Name, Version};
+use crate::source::SourceHeader;
+use crate::statistics::Tally;
+use crate::volume::Volume;
+use crate::voxels::{Scalar, StoredType, with_type};
+
+/// How much of a file is believed before memory is set aside for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most bytes that one volume may take in memory, as it was stored.
+    pub max_bytes: u64,
+    /// Most bytes of voxels per byte of gzip data...
+    pub gzip_ratio: u64,
+    /// ...once there are more than these. Small label maps may be almost nothing when
+    /// compressed, a gigabyte of nothing is an attack.
+    pub gzip_free_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_bytes: 8 << 30, gzip_ratio: 250, gzip_free_bytes: 1 << 30 }
+    }
+}
+
+/// What to read, and how much to believe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Which volume of a file that holds several, from 0. `None` refuses such a file.
+    pub volume: Option<usize>,
+    /// What a file may declare.
+    pub limits: Limits,
+}
+
+impl ReadOptions {
+    /// The same options for volume `volume` of a file that holds several.
+    #[must_use]
+    pub fn with_volume(self, volume: usize) -> Self {
+        Self { volume: Some(volume), ..self }
+    }
+}
+
+/// Reads an image.
+///
+/// # Errors
+/// If the file is missing, damaged, of another format, larger than the limits allow, holds
+/// colors or complex numbers, or holds several volumes and none was chosen.
+///
+/// ```
+/// use lamina_io::{ReadOptions, read_volume, synthetic, write_volume};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("case.nii.gz");
+/// let (volume, _) = synthetic::ellipsoid([8, 10, 12], [0.5, 0.5, 3.0], [5.5, 4.5, 3.5], [2.0, 1.5, 6.0])?;
+/// write_volume(&path, &volume)?;
+/// let again = read_volume(&path, &ReadOptions::default())?;
+/// assert_eq!(again.to_f32(), volume.to_f32());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeError> {
+    let mut image = open_volume(path, options)?;
+    let voxels = with_type!(image.header.stored, T => {
+        let mut values: Vec<T> = reserve(&image, path, &options.limits)?;
+        image.for_each_chunk(image.header.volume_bytes, |chunk| {
+            values.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        image.finish(&options.limits)?;
+        Scalar::into_voxels(into_array(values, &image))
+    });
+    tracing::debug!(stored = image.header.stored.name(), shape = ?image.header.dims, "volume read");
+    Ok(Volume {
+        voxels,
+        rescale: image.header.rescale,
+        geometry: image.header.geometry,
+        modality: None,
+        source: SourceHeader { nifti: Some(image.header.placement) },
+    })
+}
+
+/// Reads a label map, stored as whatever type, whose values are whole and from 0 to 255.
+///
+/// # Errors
+/// As [`read_volume`], and if a value is no label.
+pub fn read_labels(path: &Path, options: &ReadOptions) -> Result<LabelVolume, VolumeError> {
+    let mut image = open_volume(path, options)?;
+    let mut labels: Vec<u8> = reserve(&image, path, &options.limits)?;
+    let rescale = image.header.rescale;
+    let [_, height, width] = image.header.geometry.shape();
+    let bytes = image.header.volume_bytes;
+    with_type!(image.header.stored, T => image.for_each_chunk(bytes, |chunk: &[T]| {
+        for &stored in chunk {
+            let value = rescale.apply(stored.to_f64());
+            let label = value as u8;
+            if f64::from(label) != value {
+                let at = labels.len();
+                let index = [at % width, at / width % height, at / width / height].map(|n| n as u64);
+                return Err(VolumeError::NotALabel { path: path.to_owned(), value, index });
+            }
+            labels.push(label);
+        }
+        Ok(())
+    }))?;
+    image.finish(&options.limits)?;
+    Ok(LabelVolume {
+        labels: into_array(labels, &image),
+        geometry: image.header.geometry,
+        source: SourceHeader { nifti: Some(image.header.placement) },
+    })
+}
+
+/// Opens a file at the volume that the options ask for.
+fn open_volume(path: &Path, options: &ReadOptions) -> Result<Image, VolumeError> {
+    let mut image = Image::open(path, &options.limits)?;
+    let volumes = image.header.volumes;
+    let chosen = match options.volume {
+        None if volumes == 1 => 0,
+        None => {
+            let found = image.header.dims.len();
+            return Err(VolumeError::Dimensions { path: path.to_owned(), found, volumes });
+        }
+        Some(chosen) if (chosen as u64) < volumes => chosen as u64,
+        Some(chosen) => {
+            return Err(VolumeError::VolumeIndex {
+                path: path.to_owned(),
+                last: volumes - 1,
+                chosen,
+            });
+        }
+    };
+    let (limit, declared) = (options.limits.max_bytes, image.header.volume_bytes);
+    if declared > limit {
+        let reason = "the limit for one volume";
+        return Err(VolumeError::TooLarge { path: path.to_owned(), reason, limit, declared });
+    }
+    image.seek_volume(chosen)?;
+    Ok(image)
+}
+
+/// Room for one volume of `T`, or an error where the machine has none.
+fn reserve<T>(image: &Image, path: &Path, limits: &Limits) -> Result<Vec<T>, VolumeError> {
+    let count = image.header.geometry.shape().iter().product();
+    let mut values = Vec::new();
+    values.try_reserve_exact(count).map_err(|_| VolumeError::TooLarge {
+        path: path.to_owned(),
+        reason: "the memory of this machine",
+        limit: limits.max_bytes,
+        declared: image.header.volume_bytes,
+    })?;
+    Ok(values)
+}
+
+/// Voxels in the order of the file are an array `[depth, height, width]` as they are.
+fn into_array<T>(values: Vec<T>, image: &Image) -> Array3<T> {
+    let array = Array3::from_shape_vec(image.header.geometry.shape(), values);
+    array.expect("as many voxels were read as the shape has")
+}
+
+/// What `lamina info` says about a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FileInfo {
+    /// The file, as the user gave it.
+    pub path: String,
+    /// `nifti-1` or `nifti-2`.
+    pub format: String,
+    /// Voxels along x, y, z, t and so on, as the file declares them.
+    pub shape: Vec<u64>,
+    /// Distance between neighbors along x, y and z.
+    pub spacing_mm: Option<[f64; 3]>,
+    /// From voxel index (x, y, z) to RAS millimeters, by rows.
+    pub affine: [[f64; 4]; 4],
+    /// Where the voxel axes run towards, as in "RAS".
+    pub orientation: String,
+    /// The stored type: `uint8`, `int16`, `float32` and so on.
+    pub dtype: StoredType,
+    /// Smallest finite value, after scaling.
+    pub min: Option<f64>,
+    /// Largest finite value, after scaling.
+    pub max: Option<f64>,
+    /// Mean of the finite values, after scaling.
+    pub mean: Option<f64>,
+    /// How many values are NaN or infinite.
+    pub nonfinite: u64,
+    /// How often each value occurs, where there are 60 or fewer and all are whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub labels: Option<BTreeMap<i64, u64>>,
+}
+
+/// Reads a file of three or more dimensions once through, holding no more than a piece of
+/// it, and says what is in it.
+///
+/// # Errors
+/// As [`read_volume`], but several volumes are fine.
+pub fn read_info(path: &Path, limits: &Limits) -> Result<FileInfo, VolumeError> {
+    let mut image = Image::open(path, limits)?;
+    let mut tally = Tally::new(image.header.rescale);
+    image.seek_volume(0)?;
+    let bytes = image.header.all_bytes();
+    with_type!(image.header.stored, T => image.for_each_chunk(bytes, |chunk: &[T]| {
+        tally.add(chunk);
+        Ok(())
+    }))?;
+    image.finish(limits)?;
+    let statistics = tally.statistics();
+    let header = image.header;
+    let format = match header.version {
+        Version::One => "nifti-1",
+        Version::Two => "nifti-2",
+    };
+    Ok(FileInfo {
+        path: path.display().to_string(),
+        format: format.to_owned(),
+        shape: header.dims,
+        spacing_mm: header.geometry.spacing_mm(),
+        affine: header.geometry.ras_from_index().rows(),
+        orientation: header.geometry.orientation(),
+        dtype: header.stored,
+        min: statistics.min,
+        max: statistics.max,
+        mean: statistics.mean,
+        nonfinite: statistics.nonfinite,
+        labels: tally.counts(),
+    })
+}
+
+/// Whether a scan of a folder should take a file of this name for a case: `.nii` and
+/// `.hdr`, each with or without `.gz`, and not hidden.
+///
+/// The `.img` of a pair is left to its `.hdr`, so that the case is not met twice; the
+/// `read_…` functions take either.
+pub fn is_supported_name(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    !hidden && matches!(Name::of(path).kind, Kind::Single | Kind::Header)
+}
+
+/// A file's name without its folder and endings: "x" for "cases/x.nii.gz".
+pub fn case_stem(path: &Path) -> String {
+    let name = Name::of(path);
+    match name.kind {
+        Kind::Single | Kind::Header | Kind::Voxels => name.stem(),
+        Kind::Other => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_takes_one_file_of_a_pair() {
+        for name in ["a.nii", "a.nii.gz", "A.NII.GZ", "b/a.hdr", "a.hdr.gz"] {
+            assert!(is_supported_name(Path::new(name)), "{name}");
+        }
+        for name in ["a.img", "a.img.gz", "._a.nii.gz", ".nii", "a.mgz", "a.gz", "a", ""] {
+            assert!(!is_supported_name(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn stems_lose_both_endings() {
+        for (name, stem) in [
+            ("b/x.nii.gz", "x"),
+            ("x.1.nii", "x.1"),
+            ("x.IMG", "x"),
+            ("x.tar.gz", "x.tar"),
+            ("x", "x"),
+        ] {
+            assert_eq!(case_stem(Path::new(name)), stem);
+        }
+    }
+}
