@@ -88,16 +88,19 @@ impl Affine {
         dot(self.step(0), cross(self.step(1), self.step(2)))
     }
 
-    /// Whether every entry is finite and the last row is `0 0 0 1`.
-    pub fn is_finite(&self) -> bool {
-        self.0[3] == LAST_ROW && self.0.as_flattened().iter().all(|v| v.is_finite())
+    /// The first row that is not finite, or the last if it is not `0 0 0 1`.
+    pub(crate) fn wrong_row(&self) -> Option<[f64; 4]> {
+        let wrong = |row: &[f64; 4]| row.iter().any(|v| !v.is_finite());
+        let last = (self.0[3] != LAST_ROW).then_some(self.0[3]);
+        self.0.into_iter().find(wrong).or(last)
     }
 
     /// The transform back, or `None` where there is none.
     pub fn inverse(&self) -> Option<Self> {
         let determinant = self.determinant();
         let product: f64 = self.step_lengths().iter().product();
-        if !product.is_finite() || !(determinant.abs() > SINGULAR * product) {
+        let invertible = product.is_finite() && determinant.abs() > SINGULAR * product;
+        if !invertible {
             return None;
         }
         let [x, y, z] = [self.step(0), self.step(1), self.step(2)];
@@ -109,7 +112,7 @@ impl Affine {
             inverse[axis] = [a, b, c, origin[axis]];
         }
         let inverse = Self(inverse);
-        inverse.is_finite().then_some(inverse)
+        inverse.wrong_row().is_none().then_some(inverse)
     }
 
     /// The steps of the rotation (or reflection) nearest to this transform, once each

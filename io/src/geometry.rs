@@ -29,10 +29,10 @@ pub enum GeometryError {
         shape: [usize; 3],
     },
     /// An entry is not a number, or the last row is not 0 0 0 1.
-    #[error("expected a finite affine transform, found {affine:?}")]
+    #[error("expected a finite affine transform, found a row {row:?}")]
     NotFinite {
-        /// What was found.
-        affine: Affine,
+        /// The first row that is wrong.
+        row: [f64; 4],
     },
     /// Different voxels would lie at the same place.
     #[error("expected an invertible transform, found determinant {determinant}")]
@@ -111,8 +111,8 @@ impl Geometry {
         if shape.contains(&0) {
             return Err(GeometryError::Empty { shape });
         }
-        if !ras_from_index.is_finite() {
-            return Err(GeometryError::NotFinite { affine: ras_from_index });
+        if let Some(row) = ras_from_index.wrong_row() {
+            return Err(GeometryError::NotFinite { row });
         }
         let Some(index_from_ras) = ras_from_index.inverse() else {
             return Err(GeometryError::Singular { determinant: ras_from_index.determinant() });

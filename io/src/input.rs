@@ -28,7 +28,7 @@ pub(crate) struct Input {
 
 enum Bytes {
     Plain(BufReader<File>),
-    Gzip(Gunzip<BufReader<File>>),
+    Gzip(Box<Gunzip<BufReader<File>>>),
 }
 
 impl Input {
@@ -51,7 +51,8 @@ impl Input {
             .fill_buf()
             .map_err(|source| VolumeError::Read { path: path.to_owned(), source })?;
         let is_gzip = start.starts_with(&[0x1f, 0x8b]) && plain_bytes != Some(file_bytes);
-        let bytes = if is_gzip { Bytes::Gzip(Gunzip::new(reader)) } else { Bytes::Plain(reader) };
+        let bytes =
+            if is_gzip { Bytes::Gzip(Box::new(Gunzip::new(reader))) } else { Bytes::Plain(reader) };
         Ok(Self { path: path.to_owned(), file_bytes, position: 0, bytes })
     }
 

@@ -31,6 +31,7 @@
 //! ```
 
 pub mod atomic;
+pub mod dataset;
 pub mod synthetic;
 
 mod affine;

@@ -7,7 +7,9 @@ use ndarray::Array3;
 use crate::affine::{Affine, length};
 use crate::geometry::{Geometry, GeometryError};
 use crate::label::LabelVolume;
-use crate::volume::Volume;
+use crate::source::SourceHeader;
+use crate::volume::{Rescale, Volume};
+use crate::voxels::Voxels;
 
 /// Brightness around the ellipsoid at the first voxel; it grows along x, y and z.
 const OUTSIDE: f64 = 100.0;
@@ -22,7 +24,7 @@ const CONTRAST: f64 = 200.0;
 /// the origin. The ellipsoid's volume is [`ellipsoid_ml`] of its radii.
 ///
 /// # Errors
-/// If the shape is empty or the spacing is not finite and positive.
+/// If the shape is empty, or the spacing zero or not finite.
 pub fn ellipsoid(
     shape: [usize; 3],
     spacing_mm: [f64; 3],
@@ -30,19 +32,16 @@ pub fn ellipsoid(
     radii_mm: [f64; 3],
 ) -> Result<(Volume, LabelVolume), GeometryError> {
     let geometry = Geometry::new(shape, Affine::from_spacing_origin(spacing_mm, [0.0; 3]))?;
-    ellipsoid_on(geometry, center, radii_mm)
+    Ok(ellipsoid_on(geometry, center, radii_mm))
 }
 
 /// The same on any grid: the radii are along the voxel axes, wherever these point. See
-/// [`oblique`].
-///
-/// # Errors
-/// Never for a grid whose spacing is known or counted in pixels; kept for grids to come.
+/// [`oblique`]. Where the spacing is unknown, radii are in pixels.
 pub fn ellipsoid_on(
     geometry: Geometry,
     center: [f64; 3],
     radii_mm: [f64; 3],
-) -> Result<(Volume, LabelVolume), GeometryError> {
+) -> (Volume, LabelVolume) {
     let spacing = geometry.ras_from_index().step_lengths();
     let inside = |index: [usize; 3]| {
         let scaled = [0, 1, 2]
@@ -54,7 +53,14 @@ pub fn ellipsoid_on(
         let contrast = if labels[[k, j, i]] == 1 { CONTRAST } else { 0.0 };
         (OUTSIDE + i as f64 + 2.0 * j as f64 + 3.0 * k as f64 + contrast) as f32
     });
-    Ok((Volume::from_array(values, geometry.clone())?, LabelVolume::new(labels, geometry)?))
+    let volume = Volume {
+        voxels: Voxels::F32(values),
+        rescale: Rescale::IDENTITY,
+        geometry: geometry.clone(),
+        modality: None,
+        source: SourceHeader::default(),
+    };
+    (volume, LabelVolume { labels, geometry, source: SourceHeader::default() })
 }
 
 /// Volume of an ellipsoid in milliliters.
@@ -95,7 +101,7 @@ mod tests {
     fn an_oblique_ellipsoid_has_the_same_volume() {
         let affine = oblique([0.5, 0.6, 1.0], [-30.0, 20.0, 10.0]);
         let geometry = Geometry::new([40, 60, 70], affine).unwrap();
-        let (_, labels) = ellipsoid_on(geometry, [35.0, 30.0, 20.0], [12.0, 9.0, 15.0]).unwrap();
+        let (_, labels) = ellipsoid_on(geometry, [35.0, 30.0, 20.0], [12.0, 9.0, 15.0]);
         let (_, straight) =
             ellipsoid([40, 60, 70], [0.5, 0.6, 1.0], [35.0, 30.0, 20.0], [12.0, 9.0, 15.0])
                 .unwrap();

@@ -191,8 +191,7 @@ impl Dataset {
     /// [`DatasetError::Content`] when there is no such fold, when one side would be empty,
     /// or when a patient would be on both sides.
     pub fn split(&self, fold: usize, folds: usize, seed: u64) -> Result<Split, DatasetError> {
-        let refuse =
-            |message: String| DatasetError::Content { message, path: self.folder.clone() };
+        let refuse = |message: String| DatasetError::Content { message, path: self.folder.clone() };
         let fold_of = match &self.fixed_folds {
             Some(fixed) => fixed.clone(),
             None => self.draw_folds(folds, seed),
@@ -264,12 +263,16 @@ fn read_folds(path: &Path, cases: &[Case]) -> Result<BTreeMap<String, usize>, Da
             .and_then(|(id, fold)| Some((id.trim().to_owned(), fold.trim().parse().ok()?)));
         let Some((id, fold)) = fold else {
             let number = number + 1;
-            return Err(refuse(format!("expected `subject,fold` in line {number}, found {line:?}")));
+            return Err(refuse(format!(
+                "expected `subject,fold` in line {number}, found {line:?}"
+            )));
         };
         folds.insert(id, fold);
     }
     match cases.iter().find(|case| !folds.contains_key(&case.id)) {
-        Some(case) => Err(refuse(format!("expected a fold for every case, found none for {}", case.id))),
+        Some(case) => {
+            Err(refuse(format!("expected a fold for every case, found none for {}", case.id)))
+        }
         None => Ok(folds),
     }
 }

@@ -1,0 +1,319 @@
+//! Bundles: a trained network with everything that using it needs.
+//!
+//! `models/<name>/` holds `model.toml` (the [`Manifest`]), `CARD.md` for people,
+//! `weights.safetensors` and `test_vector.safetensors`. Loading checks the weights
+//! against the manifest's hash, and the network's answer to a fixed input against
+//! the test vector, so that a bundle gives the results it was published with.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use lamina_io::dataset::Class;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::device::OpenDevice;
+use crate::error::EngineError;
+use crate::inference::{InferenceConfig, Labeler};
+use crate::networks::{Network, NetworkConfig};
+use crate::observer::ClassDice;
+use crate::preprocess::PreprocessConfig;
+use crate::weights::{self, NamedTensor, NamedTensors, Precision};
+
+const MANIFEST: &str = "model.toml";
+const WEIGHTS: &str = "weights.safetensors";
+const TEST_VECTOR: &str = "test_vector.safetensors";
+
+/// Largest difference from the test vector, relative to its largest value. Devices
+/// round differently; another network or other weights are off by far more.
+const TOLERANCE: f32 = 2e-3;
+
+/// Of which form manifests are that this program reads.
+const FORMAT: u32 = 1;
+
+/// `model.toml`: all that inference needs, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Form of the manifest.
+    pub format: u32,
+    /// Name of the bundle, that of its folder.
+    pub name: String,
+    /// What it does, for people.
+    pub title: String,
+    /// `mr`, `ct`, …
+    pub modality: String,
+    /// License of the weights.
+    pub license: String,
+    /// What it may be used for.
+    pub intended_use: String,
+    /// The classes, background first; a label is its place in the list.
+    pub classes: Vec<Class>,
+    /// The network and its settings.
+    pub network: NetworkConfig,
+    /// What is done to volumes first.
+    pub preprocessing: PreprocessConfig,
+    /// How the network is used.
+    pub inference: InferenceConfig,
+    /// How it was trained.
+    pub training: TrainingRecord,
+    /// What it reached on cases that it never saw.
+    pub metrics: MetricsRecord,
+    /// The weights file.
+    pub weights: WeightsRecord,
+}
+
+/// How a bundle was trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingRecord {
+    /// Name of the data set.
+    pub dataset: String,
+    /// Where the data come from.
+    pub source: String,
+    /// The fold that was held out, from 0.
+    pub held_out_fold: usize,
+    /// Cases that were learned from.
+    pub training_cases: usize,
+    /// The seed.
+    pub seed: u64,
+    /// Epochs that were planned, and the one whose weights these are, from 1.
+    pub epochs: usize,
+    /// The epoch whose weights these are, from 1.
+    pub epoch: usize,
+    /// Version of the program that trained.
+    pub lamina: String,
+    /// SHA-256 of the experiment as resolved, `config.toml` of the run folder.
+    pub experiment_sha256: String,
+}
+
+/// What a bundle reached on held-out cases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsRecord {
+    /// What was measured on, in words.
+    pub measured_on: String,
+    /// Held-out cases.
+    pub cases: usize,
+    /// Mean case Dice of each foreground class, in their order.
+    pub dice: Vec<f64>,
+    /// Their mean.
+    pub mean_dice: f64,
+}
+
+impl MetricsRecord {
+    /// The record of a validation; classes without a case count 0.
+    pub fn new(measured_on: String, dice: &[ClassDice]) -> Self {
+        let values: Vec<f64> = dice.iter().map(|class| class.dice.unwrap_or(0.0)).collect();
+        let rounded = |value: f64| (value * 1e6).round() / 1e6;
+        Self {
+            measured_on,
+            cases: dice.iter().map(|class| class.cases).max().unwrap_or(0),
+            mean_dice: rounded(values.iter().sum::<f64>() / values.len().max(1) as f64),
+            dice: values.into_iter().map(rounded).collect(),
+        }
+    }
+}
+
+/// The weights file of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightsRecord {
+    /// SHA-256 of `weights.safetensors`.
+    pub sha256: String,
+    /// SHA-256 of `test_vector.safetensors`.
+    pub test_vector_sha256: String,
+    /// How the weights are stored.
+    pub precision: Precision,
+}
+
+impl Manifest {
+    /// Reads and validates the manifest of the bundle in `folder`; quick, opens no weights.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`], [`EngineError::Parse`] or [`EngineError::Config`].
+    pub fn read(folder: &Path) -> Result<Self, EngineError> {
+        let path = folder.join(MANIFEST);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|source| EngineError::Read { path: path.clone(), source })?;
+        let manifest: Self = toml::from_str(&text).map_err(|error| EngineError::Parse {
+            message: error.to_string().trim_end().to_owned(),
+            path: path.clone(),
+        })?;
+        if manifest.format != FORMAT {
+            let message = format!("expected a bundle of format {FORMAT}, found {}", manifest.format);
+            return Err(EngineError::data(&path, message));
+        }
+        if !(2..=255).contains(&manifest.classes.len()) {
+            let found = manifest.classes.len();
+            let message = format!("expected 2 to 255 classes, background first, found {found}");
+            return Err(EngineError::data(&path, message));
+        }
+        manifest.network.validate()?;
+        manifest.preprocessing.validate()?;
+        manifest.inference.validate()?;
+        Ok(manifest)
+    }
+
+    /// The network with fresh weights.
+    fn network(&self, device: &Device) -> Network {
+        self.network.init(self.preprocessing.channels(), self.classes.len(), device)
+    }
+}
+
+/// A bundle, loaded onto a device.
+#[derive(Debug)]
+pub struct Model {
+    /// What the bundle says of itself; its `inference` may be changed before use.
+    pub manifest: Manifest,
+    /// The network with its weights.
+    pub network: Network,
+    /// Where it computes.
+    pub device: OpenDevice,
+}
+
+impl Model {
+    /// Loads the bundle in `folder`.
+    ///
+    /// # Errors
+    /// What [`Manifest::read`] answers; [`EngineError::Weights`] when the weights are
+    /// not those of the manifest or the test vector is not met.
+    pub fn load(folder: &Path, device: &OpenDevice) -> Result<Self, EngineError> {
+        let manifest = Manifest::read(folder)?;
+        let weights_path = folder.join(WEIGHTS);
+        let bytes = read_hashed(&weights_path, &manifest.weights.sha256)?;
+        let (tensors, _) = weights::from_bytes(&bytes, &weights_path)?;
+        let network = weights::apply(manifest.network(&device.device), &tensors, &weights_path)?;
+        let model = Self { manifest, network, device: device.clone() };
+        model.check_test_vector(folder)?;
+        Ok(model)
+    }
+
+    /// What labeling slices needs.
+    pub fn as_labeler(&self) -> Labeler<'_> {
+        Labeler {
+            network: &self.network,
+            device: &self.device.device,
+            config: &self.manifest.inference,
+            channels: self.manifest.preprocessing.channels(),
+            size_multiple: self.manifest.network.size_multiple(),
+        }
+    }
+
+    fn check_test_vector(&self, folder: &Path) -> Result<(), EngineError> {
+        let path = folder.join(TEST_VECTOR);
+        let bytes = read_hashed(&path, &self.manifest.weights.test_vector_sha256)?;
+        let (tensors, _) = weights::from_bytes(&bytes, &path)?;
+        let (Some(input), Some(expected)) = (tensors.get("input"), tensors.get("logits")) else {
+            return Err(EngineError::weights(&path, "expected the tensors `input` and `logits`"));
+        };
+        let shape = [1, self.manifest.preprocessing.channels(), 0, 0];
+        let fits = matches!(input.shape[..], [batch, channels, _, _]
+            if batch == shape[0] && channels == shape[1]);
+        if !fits {
+            let message = format!("`input` is {:?}, not what the network takes", input.shape);
+            return Err(EngineError::weights(&path, message));
+        }
+        let found = answer(&self.network, input, &self.device.device);
+        let largest = expected.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let same_size = found.values.len() == expected.values.len();
+        let difference = found
+            .values
+            .iter()
+            .zip(&expected.values)
+            .fold(0.0_f32, |most, (found, expected)| most.max((found - expected).abs()));
+        // Written so that NaN is refused too.
+        if same_size && difference <= TOLERANCE * largest {
+            return Ok(());
+        }
+        Err(EngineError::weights(
+            &path,
+            format!(
+                "the network does not give the answers that it was published with: expected a \
+                 difference of at most {:.1e}, found {difference:.1e}",
+                TOLERANCE * largest
+            ),
+        ))
+    }
+}
+
+/// Writes a bundle: weights and test vector first, the manifest that vouches for them last.
+/// `manifest.weights` is filled in here.
+///
+/// # Errors
+/// [`EngineError::Write`] or [`EngineError::Volume`] when a file cannot be written.
+pub fn write_bundle(
+    folder: &Path,
+    mut manifest: Manifest,
+    tensors: &NamedTensors,
+    precision: Precision,
+) -> Result<Manifest, EngineError> {
+    std::fs::create_dir_all(folder)
+        .map_err(|source| EngineError::Write { path: folder.to_path_buf(), source })?;
+    let weights_path = folder.join(WEIGHTS);
+    let bytes = weights::to_bytes(tensors, HashMap::new(), precision)?;
+    write_file(&weights_path, &bytes)?;
+
+    // The vector is that of the weights as stored, which may have been rounded.
+    let device = Device::flex();
+    let (stored, _) = weights::from_bytes(&bytes, &weights_path)?;
+    let network = weights::apply(manifest.network(&device), &stored, &weights_path)?;
+    let input = test_input(&manifest);
+    let logits = answer(&network, &input, &device);
+    let vector = NamedTensors::from([("input".to_owned(), input), ("logits".to_owned(), logits)]);
+    let vector = weights::to_bytes(&vector, HashMap::new(), Precision::F32)?;
+    write_file(&folder.join(TEST_VECTOR), &vector)?;
+
+    manifest.weights = WeightsRecord {
+        sha256: sha256(&bytes),
+        test_vector_sha256: sha256(&vector),
+        precision,
+    };
+    let text = toml::to_string(&manifest).map_err(|error| EngineError::Input {
+        message: format!("the manifest cannot be written as TOML: {error}"),
+    })?;
+    write_file(&folder.join(MANIFEST), text.as_bytes())?;
+    Ok(manifest)
+}
+
+/// SHA-256 in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A fixed input that differs at every pixel: `[1, channels, size, size]` between −1 and 1.
+fn test_input(manifest: &Manifest) -> NamedTensor {
+    let size = 32_usize.next_multiple_of(manifest.network.size_multiple());
+    let shape = vec![1, manifest.preprocessing.channels(), size, size];
+    let count = shape.iter().product::<usize>();
+    let values = (0..count).map(|index| ((index * 7919 % 1009) as f32 / 504.0) - 1.0).collect();
+    NamedTensor { shape, values }
+}
+
+fn answer(network: &Network, input: &NamedTensor, device: &Device) -> NamedTensor {
+    let data = TensorData::new(input.values.clone(), input.shape.clone());
+    let logits = network.forward(Tensor::from_data(data, device));
+    let shape = logits.dims().to_vec();
+    NamedTensor { shape, values: logits.into_data().to_vec().expect("logits are f32") }
+}
+
+fn read_hashed(path: &Path, expected: &str) -> Result<Vec<u8>, EngineError> {
+    let bytes = std::fs::read(path)
+        .map_err(|source| EngineError::Read { path: path.to_path_buf(), source })?;
+    let found = sha256(&bytes);
+    if found != expected {
+        let message = format!(
+            "this file is damaged or not the one that {MANIFEST} describes: expected SHA-256 \
+             {expected}, found {found}"
+        );
+        return Err(EngineError::weights(path, message));
+    }
+    Ok(bytes)
+}
+
+fn write_file(path: &PathBuf, bytes: &[u8]) -> Result<(), EngineError> {
+    lamina_io::atomic::write_atomically(path, |file| file.write_all(bytes))?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Experiments: a choice of network, preprocessing and training for a data set.
+//!
+//! Read in three steps, parse, [`Experiment::validate`], then use; what a file
+//! leaves out is the default of the structs here. A run folder keeps the
+//! experiment as it was resolved.
+
+use std::path::{Path, PathBuf};
+
+use lamina_io::dataset::DatasetConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::augment::AugmentConfig;
+use crate::error::EngineError;
+use crate::inference::InferenceConfig;
+use crate::networks::NetworkConfig;
+use crate::preprocess::PreprocessConfig;
+use crate::training::TrainingConfig;
+
+/// `configs/experiments/<dataset>-<network>.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Name of the data set: `configs/datasets/<dataset>.toml`.
+    pub dataset: String,
+    /// The fold that is held out, from 0.
+    #[serde(default)]
+    pub fold: usize,
+    /// How many folds are drawn where the data set does not fix them.
+    #[serde(default = "default_folds")]
+    pub folds: usize,
+    /// Everything random is drawn from this.
+    #[serde(default)]
+    pub seed: u64,
+    /// The network and its settings.
+    pub network: NetworkConfig,
+    /// What is done to volumes first.
+    #[serde(default)]
+    pub preprocessing: PreprocessConfig,
+    /// How training slices vary.
+    #[serde(default)]
+    pub augmentation: AugmentConfig,
+    /// How the network learns.
+    #[serde(default)]
+    pub training: TrainingConfig,
+    /// How it is used, in validation and by the bundle that comes out.
+    #[serde(default)]
+    pub inference: InferenceConfig,
+}
+
+fn default_folds() -> usize {
+    5
+}
+
+impl Experiment {
+    /// Reads and validates an experiment.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`], [`EngineError::Parse`] with line and column, or
+    /// [`EngineError::Config`] for a value that cannot work.
+    pub fn read(path: &Path) -> Result<Self, EngineError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| EngineError::Read { path: path.to_path_buf(), source })?;
+        let experiment: Self = toml::from_str(&text).map_err(|error| EngineError::Parse {
+            message: error.to_string().trim_end().to_owned(),
+            path: path.to_path_buf(),
+        })?;
+        experiment.validate()?;
+        Ok(experiment)
+    }
+
+    /// Whether these settings can work.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] names the key, its value and what would be right.
+    pub fn validate(&self) -> Result<(), EngineError> {
+        if self.folds < 2 {
+            return Err(EngineError::config("folds", self.folds, "expected at least 2 folds"));
+        }
+        self.network.validate()?;
+        self.preprocessing.validate()?;
+        self.augmentation.validate()?;
+        self.training.validate(self.network.size_multiple())?;
+        self.inference.validate()
+    }
+
+    /// Reads the description of the experiment's data set, which lies in
+    /// `../datasets/` as seen from the experiment.
+    ///
+    /// # Errors
+    /// [`EngineError::Dataset`] when it is not there or does not parse.
+    pub fn read_dataset(&self, experiment: &Path) -> Result<DatasetConfig, EngineError> {
+        let configs = experiment.parent().and_then(Path::parent).map_or_else(
+            || PathBuf::from(".."),
+            Path::to_path_buf,
+        );
+        let path = configs.join("datasets").join(format!("{}.toml", self.dataset));
+        Ok(DatasetConfig::read(&path)?)
+    }
+}

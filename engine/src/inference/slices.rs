@@ -1,0 +1,164 @@
+//! Prepared slices through a network, batch by batch, to labels.
+
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use ndarray::{Array3, Array4, ArrayView3, ArrayViewMut2, Axis, s};
+use rayon::prelude::*;
+
+use super::{InferenceConfig, MirrorAxis};
+use crate::error::EngineError;
+use crate::networks::Network;
+use crate::observer::Flow;
+use crate::preprocess::{Prepared, resample_linear};
+
+/// What labeling needs of a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Labeler<'a> {
+    /// The network, not in training.
+    pub network: &'a Network,
+    /// Where it computes.
+    pub device: &'a Device,
+    /// How it is used.
+    pub config: &'a InferenceConfig,
+    /// Channels of its input.
+    pub channels: usize,
+    /// Height and width are padded to multiples of this.
+    pub size_multiple: usize,
+}
+
+/// Labels of all slices at the in-plane resolution of the source.
+///
+/// After each batch `progress` hears how many slices of how many are done, and may stop.
+///
+/// # Shapes
+/// - output: `[slice, height, width]` before resampling
+///
+/// # Errors
+/// [`EngineError::Stopped`] when `progress` says so.
+pub fn label_slices(
+    prepared: &Prepared,
+    labeler: &Labeler<'_>,
+    progress: &dyn Fn(usize, usize) -> Flow,
+) -> Result<Array3<u8>, EngineError> {
+    let total = prepared.len();
+    let [height, width] = prepared.resampling.from;
+    let mut labels = Array3::zeros([total, height, width]);
+    for first in (0..total).step_by(labeler.config.batch_size) {
+        let last = (first + labeler.config.batch_size).min(total);
+        let scores = labeler.scores(prepared, first..last); // [batch, class, height, width]
+        labels
+            .slice_mut(s![first..last, .., ..])
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(scores.axis_iter(Axis(0)).into_par_iter())
+            .for_each(|(labels, scores)| {
+                if prepared.resampling.is_identity() {
+                    argmax(scores, labels);
+                } else {
+                    let back = prepared.resampling.inverse();
+                    argmax(resample_linear(scores, back).view(), labels);
+                }
+            });
+        if progress(last, total) == Flow::Stop {
+            return Err(EngineError::Stopped);
+        }
+    }
+    Ok(labels)
+}
+
+impl Labeler<'_> {
+    /// Logits of some slices, or their mean probabilities where mirrors are averaged,
+    /// without the padding: `[batch, class, height, width]` of the prepared slices.
+    fn scores(&self, prepared: &Prepared, slices: std::ops::Range<usize>) -> Array4<f32> {
+        let [height, width] = prepared.slice_shape();
+        let padded = [height, width].map(|size| size.next_multiple_of(self.size_multiple));
+        let mut input =
+            Array4::zeros([slices.len(), self.channels, padded[0], padded[1]]);
+        let mut corner = [0, 0];
+        for (index, input) in slices.zip(input.axis_iter_mut(Axis(0))) {
+            corner = prepared.write_input(index, input);
+        }
+        let shape: [usize; 4] = input.dim().into();
+        let values = input.into_raw_vec_and_offset().0;
+        let input = Tensor::from_data(TensorData::new(values, shape), self.device);
+
+        let scores = self.mirrored_mean(input);
+        let shape = scores.dims();
+        let values = scores.into_data().to_vec::<f32>().expect("scores are f32");
+        let scores = Array4::from_shape_vec(shape, values).expect("as many values as the shape says");
+        let [top, left] = corner;
+        scores.slice_move(s![.., .., top..top + height, left..left + width])
+    }
+
+    fn mirrored_mean(&self, input: Tensor<4>) -> Tensor<4> {
+        let mirrors = combinations(&self.config.mirror_axes);
+        if let [only] = &mirrors[..]
+            && only.is_empty()
+        {
+            return self.network.forward(input);
+        }
+        let count = mirrors.len() as f64;
+        mirrors
+            .into_iter()
+            .map(|axes| {
+                let logits = self.network.forward(input.clone().flip(axes.clone()));
+                activation::softmax(logits, 1).flip(axes)
+            })
+            .reduce(|sum, probabilities| sum + probabilities)
+            .expect("at least the unmirrored pass")
+            .div_scalar(count)
+    }
+}
+
+/// Every subset of the axes, the empty one first, as tensor dimensions.
+fn combinations(axes: &[MirrorAxis]) -> Vec<Vec<isize>> {
+    let dimension = |axis: MirrorAxis| match axis {
+        MirrorAxis::X => 3,
+        MirrorAxis::Y => 2,
+    };
+    axes.iter().fold(vec![Vec::new()], |subsets, &axis| {
+        let with = subsets.iter().map(|subset| {
+            let mut subset: Vec<isize> = subset.clone();
+            subset.push(dimension(axis));
+            subset
+        });
+        subsets.iter().cloned().chain(with).collect()
+    })
+}
+
+/// The class with the highest score at each pixel; the first of equals.
+fn argmax(scores: ArrayView3<'_, f32>, mut labels: ArrayViewMut2<'_, u8>) {
+    let mut best = scores.index_axis(Axis(0), 0).to_owned();
+    labels.fill(0);
+    for (class, scores) in scores.axis_iter(Axis(0)).enumerate().skip(1) {
+        ndarray::Zip::from(&mut labels).and(&mut best).and(&scores).for_each(
+            |label, best, &score| {
+                if score > *best {
+                    *best = score;
+                    *label = class as u8;
+                }
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, arr3};
+
+    use super::*;
+
+    #[test]
+    fn argmax_takes_the_first_of_equals() {
+        let scores = arr3(&[[[1.0, 0.0]], [[1.0, 2.0]], [[0.0, 2.0]]]);
+        let mut labels = Array2::zeros([1, 2]);
+        argmax(scores.view(), labels.view_mut());
+        assert_eq!(labels.as_slice().unwrap(), [0, 1]);
+    }
+
+    #[test]
+    fn mirrors_combine_to_every_subset() {
+        assert_eq!(combinations(&[]), [Vec::<isize>::new()]);
+        let both = combinations(&[MirrorAxis::X, MirrorAxis::Y]);
+        assert_eq!(both, [vec![], vec![3], vec![2], vec![3, 2]]);
+    }
+}

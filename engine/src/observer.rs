@@ -1,0 +1,152 @@
+//! Progress out, stop in: one call in both directions.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Who wants to hear how a long run goes, and may end it.
+///
+/// The terminal draws a bar from the events, the window a panel, a run folder
+/// `events.jsonl`, a test a `Vec`.
+pub trait Observer: Send + Sync {
+    /// Called on the working thread; answer [`Flow::Stop`] to end at the next safe point.
+    fn on(&self, event: &Event) -> Flow;
+}
+
+/// What an observer answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// End at the next safe point.
+    Stop,
+}
+
+/// An observer that hears nothing and never stops.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn on(&self, _event: &Event) -> Flow {
+        Flow::Continue
+    }
+}
+
+/// A stage of the work on one case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// File to volume.
+    Read,
+    /// Volume to prepared slices.
+    Prepare,
+    /// Slices to labels on the prepared grid.
+    Infer,
+    /// Labels back on the grid of the source.
+    Restore,
+    /// Labels to file.
+    Write,
+}
+
+/// What happens during a run. One JSON object each, told apart by `event`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Work on a case begins.
+    CaseStarted {
+        /// The case, named as the caller named it.
+        case: String,
+    },
+    /// A stage of a case is over.
+    StageFinished {
+        /// The case.
+        case: String,
+        /// The stage.
+        stage: Stage,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// Some slices of a case have their labels.
+    SlicesDone {
+        /// The case.
+        case: String,
+        /// Slices that are done.
+        done: usize,
+        /// Slices of the case.
+        total: usize,
+    },
+    /// Training begins.
+    TrainingStarted {
+        /// Where the run writes.
+        run_folder: PathBuf,
+        /// Trainable parameters of the network.
+        parameters: usize,
+        /// Cases that are trained on.
+        training_cases: usize,
+        /// Cases that are held out and measured.
+        validation_cases: usize,
+        /// Epoch the run starts with, from 1; more than 1 when it resumes.
+        first_epoch: usize,
+        /// Epochs in all.
+        epochs: usize,
+        /// Optimizer steps of one epoch.
+        steps_per_epoch: usize,
+    },
+    /// An optimizer step is done.
+    Step {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step within the epoch, from 1.
+        step: usize,
+        /// Optimizer steps of one epoch.
+        steps_per_epoch: usize,
+        /// Loss of this step's batch.
+        loss: f64,
+        /// Learning rate of this step.
+        learning_rate: f64,
+    },
+    /// An epoch is done and, where asked for, validated.
+    EpochFinished {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// Epochs in all.
+        epochs: usize,
+        /// Mean loss over the epoch's batches.
+        training_loss: f64,
+        /// Case Dice per foreground class, mean over the held-out cases.
+        dice: Vec<ClassDice>,
+        /// Mean over the foreground classes; absent when the epoch was not validated.
+        mean_dice: Option<f64>,
+        /// Whether this is the best epoch so far.
+        best: bool,
+        /// How long the epoch took, validation included.
+        seconds: f64,
+        /// Share of that time in which the optimizer waited for data.
+        waiting_for_data: f64,
+    },
+    /// Training has come to its end.
+    TrainingFinished {
+        /// The best epoch, from 1.
+        best_epoch: usize,
+        /// Its mean Dice.
+        best_mean_dice: Option<f64>,
+        /// Where the trained bundle lies.
+        bundle: PathBuf,
+    },
+    /// Something the user should know.
+    Notice {
+        /// A plain sentence.
+        message: String,
+    },
+}
+
+/// Mean case Dice of one class.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassDice {
+    /// The class's name.
+    pub class: String,
+    /// Mean over the cases in which it is defined.
+    pub dice: Option<f64>,
+    /// How many cases that is.
+    pub cases: usize,
+}

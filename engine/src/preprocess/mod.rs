@@ -1,0 +1,265 @@
+//! From a volume to slices that a network takes, and labels back again.
+//!
+//! [`Preprocessor::prepare`] turns the volume so that slices lie in the wanted
+//! plane, crops, resamples in plane, and normalizes; the [`Prepared`] slices
+//! remember how, and [`Prepared::undo`] puts labels back on the grid that the
+//! volume came with, bit-exactly where nothing was resampled. Batches and tensors
+//! are left to `inference` and `training`.
+
+mod crop;
+mod normalize;
+mod resample;
+
+use lamina_io::{AxisOrder, Geometry, LabelVolume, Volume};
+use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, s};
+use serde::{Deserialize, Serialize};
+
+pub use crop::{Box3, Crop};
+pub use normalize::Normalization;
+pub use resample::{Resampling, resample_linear, resample_nearest};
+
+use crate::error::EngineError;
+
+/// The plane that slices lie in. Follows the patient, not the file: a volume that is
+/// stored in another order is turned first, by its affine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plane {
+    /// Rows run to the patient's right, columns to anterior.
+    #[default]
+    Axial,
+    /// Rows run to the right, columns to superior.
+    Coronal,
+    /// Rows run to anterior, columns to superior.
+    Sagittal,
+    /// As stored: for photographs and other images without a patient.
+    Stored,
+}
+
+impl Plane {
+    /// The order of a volume's axes that puts slices in this plane.
+    fn axis_order(self, geometry: &Geometry) -> AxisOrder {
+        // World axes (0 right, 1 anterior, 2 superior) that become x, y and z.
+        let world = match self {
+            Self::Axial => [0, 1, 2],
+            Self::Coronal => [0, 2, 1],
+            Self::Sagittal => [1, 2, 0],
+            Self::Stored => return AxisOrder::identity(),
+        };
+        let ras = geometry.to_ras_axes();
+        let axes = world.map(|axis| ras.axes()[axis]);
+        let flipped = world.map(|axis| ras.flipped()[axis]);
+        AxisOrder::new(axes, flipped).expect("a permutation of the three world axes")
+    }
+}
+
+/// What is done to a volume before a network sees it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PreprocessConfig {
+    /// The plane that slices lie in.
+    pub plane: Plane,
+    /// Part of the volume that is looked at; the rest is background.
+    pub crop: Crop,
+    /// In-plane spacing that slices are resampled to, (x, y) in millimeters; absent: as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spacing_mm: Option<[f64; 2]>,
+    /// How intensities become numbers around zero.
+    pub normalization: Normalization,
+    /// Neighbors on either side that a slice brings along as channels (2.5D).
+    pub neighbors: usize,
+}
+
+impl PreprocessConfig {
+    /// Channels that the network gets: the slice and its neighbors.
+    pub fn channels(&self) -> usize {
+        2 * self.neighbors + 1
+    }
+
+    /// Whether these settings can work.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] names the key, its value and what would be right.
+    pub fn validate(&self) -> Result<(), EngineError> {
+        if self.neighbors > 8 {
+            let expected = "expected 0 to 8 neighbors on either side";
+            return Err(EngineError::config("preprocessing.neighbors", self.neighbors, expected));
+        }
+        if let Some(spacing_mm) = self.spacing_mm
+            && !spacing_mm.iter().all(|mm| mm.is_finite() && (0.01..=100.0).contains(mm))
+        {
+            let value = format!("{spacing_mm:?}");
+            let expected = "expected two spacings between 0.01 and 100 mm";
+            return Err(EngineError::config("preprocessing.spacing_mm", value, expected));
+        }
+        self.normalization.validate()
+    }
+}
+
+/// Prepares volumes as its configuration says.
+#[derive(Debug, Clone)]
+pub struct Preprocessor {
+    config: PreprocessConfig,
+}
+
+/// Slices as a network takes them, and the way back.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Normalized intensities: `[slice, height, width]`.
+    pub slices: Array3<f32>,
+    /// In-plane size before resampling, and how the two relate.
+    pub resampling: Resampling,
+    order: AxisOrder,
+    /// Shape after turning, before cropping.
+    turned_shape: [usize; 3],
+    bounds: Box3,
+    geometry: Geometry,
+    source: lamina_io::SourceHeader,
+    neighbors: usize,
+}
+
+impl Preprocessor {
+    /// A preprocessor for settings that have been validated.
+    pub fn new(config: PreprocessConfig) -> Self {
+        Self { config }
+    }
+
+    /// Turns, crops, resamples and normalizes `volume`.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] for voxels that are not numbers, for a volume without
+    /// contrast, or where a spacing is wanted and the volume has none.
+    pub fn prepare(&self, volume: &Volume) -> Result<Prepared, EngineError> {
+        let voxels = volume.to_f32();
+        refuse_non_finite(&voxels)?;
+        let order = self.config.plane.axis_order(&volume.geometry);
+        let turned = order.turn(&voxels); // [slice, height, width]
+        let turned_shape = dims(&turned);
+        let bounds = self.config.crop.bounds(turned.view());
+        let cropped = bounds.of(turned.view());
+        let resampling = self.resampling(&volume.geometry, order, bounds)?;
+        let mut slices = resample_linear(cropped, resampling);
+        self.config.normalization.apply(&mut slices)?;
+        Ok(Prepared {
+            slices,
+            resampling,
+            order,
+            turned_shape,
+            bounds,
+            geometry: volume.geometry.clone(),
+            source: volume.source.clone(),
+            neighbors: self.config.neighbors,
+        })
+    }
+
+    fn resampling(
+        &self,
+        geometry: &Geometry,
+        order: AxisOrder,
+        bounds: Box3,
+    ) -> Result<Resampling, EngineError> {
+        let [_, height, width] = bounds.shape();
+        let Some([target_x, target_y]) = self.config.spacing_mm else {
+            return Ok(Resampling::none([height, width]));
+        };
+        let Some(spacing_mm) = geometry.spacing_mm() else {
+            return Err(EngineError::Input {
+                message: format!(
+                    "the model works at {target_x} x {target_y} mm, but this image has no \
+                     spacing in millimeters"
+                ),
+            });
+        };
+        let [x, y, _] = order.axes().map(|axis| spacing_mm[axis]);
+        let target = |size: usize, from: f64, to: f64| {
+            ((size as f64 * from / to).round() as usize).clamp(1, 8192)
+        };
+        Ok(Resampling::new([height, width], [target(height, y, target_y), target(width, x, target_x)]))
+    }
+}
+
+impl Prepared {
+    /// How many slices there are.
+    pub fn len(&self) -> usize {
+        self.slices.dim().0
+    }
+
+    /// Whether there is no slice at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Height and width of the prepared slices.
+    pub fn slice_shape(&self) -> [usize; 2] {
+        let (_, height, width) = self.slices.dim();
+        [height, width]
+    }
+
+    /// Writes slice `index` and its neighbors into the middle of `input`, which is
+    /// `[channel, height, width]` and at least as large; the edge slices repeat.
+    /// Answers the row and column at which the slice begins.
+    pub fn write_input(&self, index: usize, mut input: ArrayViewMut3<'_, f32>) -> [usize; 2] {
+        let (_, padded_height, padded_width) = input.dim();
+        let [height, width] = self.slice_shape();
+        let [top, left] = [(padded_height - height) / 2, (padded_width - width) / 2];
+        for (channel, source) in neighbors(index, self.neighbors, self.len()).enumerate() {
+            input
+                .slice_mut(s![channel, top..top + height, left..left + width])
+                .assign(&self.slices.slice(s![source, .., ..]));
+        }
+        [top, left]
+    }
+
+    /// Labels of the cropped slices at the resolution of the source, back on its grid.
+    ///
+    /// # Shapes
+    /// - `labels`: `[slice, height, width]` before resampling, [`Resampling::from`]
+    pub fn undo(&self, labels: ArrayView3<'_, u8>) -> LabelVolume {
+        let mut turned = Array3::zeros(self.turned_shape);
+        self.bounds.of_mut(turned.view_mut()).assign(&labels);
+        let mut volume = LabelVolume::new(self.order.inverse().turn(&turned), self.geometry.clone())
+            .expect("labels were turned back to the shape of their geometry");
+        volume.source = self.source.clone();
+        volume
+    }
+
+    /// Reference labels on the prepared grid, for training.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] when `labels` lie on another grid than the volume.
+    pub fn prepare_labels(&self, labels: &LabelVolume) -> Result<Array3<u8>, EngineError> {
+        self.geometry
+            .same_grid(&labels.geometry)
+            .map_err(|mismatch| EngineError::Input { message: format!("image and labels differ: {mismatch}") })?;
+        let turned = self.order.turn(&labels.labels);
+        Ok(resample_nearest(self.bounds.of(turned.view()), self.resampling))
+    }
+}
+
+/// The slices that make the channels of slice `index`, the edge slices repeated.
+pub fn neighbors(index: usize, reach: usize, slices: usize) -> impl Iterator<Item = usize> {
+    (0..=2 * reach).map(move |step| (index + step).saturating_sub(reach).min(slices - 1))
+}
+
+fn dims<T>(array: &Array3<T>) -> [usize; 3] {
+    let (depth, height, width) = array.dim();
+    [depth, height, width]
+}
+
+fn refuse_non_finite(voxels: &Array3<f32>) -> Result<(), EngineError> {
+    let Some(((k, j, i), value)) = voxels.indexed_iter().find(|(_, value)| !value.is_finite()) else {
+        return Ok(());
+    };
+    let count = voxels.iter().filter(|value| !value.is_finite()).count();
+    Err(EngineError::Input {
+        message: format!(
+            "expected finite voxels, found {count} that are not, the first is {value} at \
+             (x, y, z) = ({i}, {j}, {k})"
+        ),
+    })
+}
+
+/// One slice of a stack.
+pub fn slice_of<T>(stack: &Array3<T>, index: usize) -> ArrayView2<'_, T> {
+    stack.slice(s![index, .., ..])
+}

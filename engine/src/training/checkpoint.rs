@@ -1,0 +1,110 @@
+//! Checkpoints: one safetensors file with all that resuming needs.
+//!
+//! Weights stand under `model.`, velocities of the optimizer under `velocity.`,
+//! where the run stands as JSON in the file's metadata. One file, written
+//! atomically, so weights and counters never part.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::Sgd;
+use crate::error::EngineError;
+use crate::weights::{self, NamedTensor, NamedTensors, Precision};
+
+const PROGRESS: &str = "lamina.progress";
+const MODEL: &str = "model.";
+const VELOCITY: &str = "velocity.";
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Epoch that is under way or comes next, from 0.
+    pub epoch: usize,
+    /// Steps of it that are done.
+    pub step: usize,
+    /// Sum of their losses.
+    pub loss_sum: f64,
+    /// The best epoch so far, from 0, and its mean Dice.
+    pub best: Option<(usize, f64)>,
+    /// SHA-256 of the experiment that the run belongs to.
+    pub experiment_sha256: String,
+}
+
+/// All that resuming needs.
+#[derive(Debug)]
+pub struct Checkpoint {
+    /// Where the run stands.
+    pub progress: Progress,
+    /// Weights and running statistics, by name.
+    pub model: NamedTensors,
+    /// Velocities of the optimizer, by parameter name.
+    pub velocities: NamedTensors,
+}
+
+impl Checkpoint {
+    /// Takes the state of a run.
+    pub fn of<M: Module>(progress: Progress, module: &M, sgd: &Sgd) -> Self {
+        let velocities = sgd.velocities.iter().map(|(name, tensor)| {
+            let values: Vec<f32> =
+                tensor.clone().into_data().to_vec().expect("velocities are f32");
+            (name.clone(), NamedTensor { shape: vec![values.len()], values })
+        });
+        Self { progress, model: weights::collect(module), velocities: velocities.collect() }
+    }
+
+    /// Writes the file, atomically.
+    ///
+    /// # Errors
+    /// [`EngineError::Volume`] when it cannot be written.
+    pub fn write(self, path: &Path) -> Result<(), EngineError> {
+        let progress = serde_json::to_string(&self.progress).expect("progress is plain data");
+        let prefixed = |prefix: &'static str, tensors: NamedTensors| {
+            tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
+        };
+        let tensors =
+            prefixed(MODEL, self.model).chain(prefixed(VELOCITY, self.velocities)).collect();
+        let metadata = HashMap::from([(PROGRESS.to_owned(), progress)]);
+        weights::write(path, &tensors, metadata, Precision::F32)
+    }
+
+    /// Reads a file that [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// [`EngineError::Read`] or [`EngineError::Weights`] when it is not a checkpoint.
+    pub fn read(path: &Path) -> Result<Self, EngineError> {
+        let (tensors, metadata) = weights::read(path)?;
+        let progress = metadata
+            .get(PROGRESS)
+            .and_then(|json| serde_json::from_str(json).ok())
+            .ok_or_else(|| {
+                let message = "expected a checkpoint of a training run, found other weights";
+                EngineError::weights(path, message)
+            })?;
+        let mut checkpoint =
+            Self { progress, model: NamedTensors::new(), velocities: NamedTensors::new() };
+        for (name, tensor) in tensors {
+            if let Some(name) = name.strip_prefix(MODEL) {
+                checkpoint.model.insert(name.to_owned(), tensor);
+            } else if let Some(name) = name.strip_prefix(VELOCITY) {
+                checkpoint.velocities.insert(name.to_owned(), tensor);
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    /// Puts the velocities into an optimizer.
+    pub fn restore_velocities(&self, sgd: &mut Sgd, device: &Device) {
+        sgd.velocities = self
+            .velocities
+            .iter()
+            .map(|(name, tensor)| {
+                let data = TensorData::new(tensor.values.clone(), tensor.shape.clone());
+                (name.clone(), Tensor::from_data(data, device))
+            })
+            .collect();
+    }
+}

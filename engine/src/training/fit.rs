@@ -1,0 +1,434 @@
+//! The training loop, and what it needs around it.
+
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use lamina_io::dataset::{Case, Dataset};
+use lamina_io::{LabelVolume, ReadOptions, read_labels, read_volume};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{
+    Batch, Batches, Checkpoint, Progress, RunFolder, Sgd, TrainingCase, initialize,
+};
+use crate::bundle::{
+    Manifest, MetricsRecord, TrainingRecord, WeightsRecord, sha256, write_bundle,
+};
+use crate::device::OpenDevice;
+use crate::error::EngineError;
+use crate::experiment::Experiment;
+use crate::inference::{Labeler, keep_largest_component, label_slices};
+use crate::losses::Target;
+use crate::networks::Network;
+use crate::observer::{ClassDice, Event, Flow, Observer};
+use crate::preprocess::{Prepared, Preprocessor};
+use crate::weights::{self, Precision};
+
+/// Batches that are made ahead of the step that needs them.
+const PREFETCHED: usize = 4;
+
+/// A training run.
+#[derive(Debug, Clone, Copy)]
+pub struct Fit<'a> {
+    /// What is to be done.
+    pub experiment: &'a Experiment,
+    /// The data set that it names.
+    pub dataset: &'a Dataset,
+    /// Where the run writes.
+    pub run: &'a RunFolder,
+    /// Where it computes.
+    pub device: &'a OpenDevice,
+    /// Whether to go on from the last checkpoint, where there is one.
+    pub resume: bool,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FitSummary {
+    /// Trainable parameters.
+    pub parameters: usize,
+    /// Cases that were learned from.
+    pub training_cases: usize,
+    /// Held-out cases.
+    pub validation_cases: usize,
+    /// The best epoch, from 1.
+    pub best_epoch: usize,
+    /// Mean case Dice of its weights, per foreground class.
+    pub dice: Vec<ClassDice>,
+    /// The mean over the classes.
+    pub mean_dice: f64,
+    /// Time that this call took, in seconds.
+    pub seconds: f64,
+}
+
+impl Fit<'_> {
+    /// Learns from the training cases, validates on the held-out ones, and leaves a
+    /// bundle of the best epoch.
+    ///
+    /// A stopped run leaves a checkpoint, and resuming it gives the numbers that the
+    /// uninterrupted run would have given.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`] when the observer says so; [`EngineError::Diverged`];
+    /// whatever reading the data or writing the run folder meets.
+    pub fn run(&self, observer: &dyn Observer) -> Result<FitSummary, EngineError> {
+        let started = Instant::now();
+        let recorder = self.run.record(observer)?;
+        let Experiment { training, preprocessing, .. } = self.experiment;
+        let classes = &self.dataset.config.classes;
+        let config_text = self.write_config()?;
+
+        let split =
+            self.dataset.split(self.experiment.fold, self.experiment.folds, self.experiment.seed)?;
+        let preprocessor = Preprocessor::new(preprocessing.clone());
+        let cases = read_cases(&split.training, |case| self.training_case(&preprocessor, case))?;
+        let held_out = read_cases(&split.validation, |case| self.held_out(&preprocessor, case))?;
+
+        let device = self.device.device.clone().autodiff();
+        let network =
+            self.experiment.network.init(preprocessing.channels(), classes.len(), &device);
+        let mut network = initialize(network, self.experiment.seed);
+        let mut sgd = Sgd::new(training.momentum, training.nesterov, training.weight_decay);
+        let mut progress =
+            Progress { experiment_sha256: sha256(config_text.as_bytes()), ..Progress::default() };
+        if let Some(checkpoint) = self.checkpoint_to_resume(&progress)? {
+            network = weights::apply(network, &checkpoint.model, &self.run.last())?;
+            checkpoint.restore_velocities(&mut sgd, &self.device.device);
+            progress = checkpoint.progress;
+        }
+
+        let batches = Batches::new(
+            &cases,
+            &self.experiment.augmentation,
+            training,
+            preprocessing.neighbors,
+            self.experiment.seed,
+        );
+        let per_epoch = batches.per_epoch();
+        tell(&recorder, &Event::TrainingStarted {
+            run_folder: self.run.path().to_path_buf(),
+            parameters: network.trainable_parameters(),
+            training_cases: cases.len(),
+            validation_cases: held_out.len(),
+            first_epoch: progress.epoch + 1,
+            epochs: training.epochs,
+            steps_per_epoch: per_epoch,
+        })?;
+
+        while progress.epoch < training.epochs {
+            let epoch_started = Instant::now();
+            let epoch = progress.epoch;
+            let mut waited = Duration::ZERO;
+            network = prefetched(&batches, epoch, progress.step, |next| {
+                let mut network = network;
+                while progress.step < per_epoch {
+                    let wait = Instant::now();
+                    let batch = next();
+                    waited += wait.elapsed();
+
+                    let step = epoch * per_epoch + progress.step;
+                    let rate = training.schedule.at(
+                        training.learning_rate,
+                        step,
+                        training.epochs * per_epoch,
+                    );
+                    let (loss, gradients) =
+                        self.gradients(&network, batch, batches.input_shape(), &device);
+                    progress.step += 1;
+                    if !loss.is_finite() {
+                        let step = progress.step;
+                        return Err(EngineError::Diverged { loss, epoch: epoch + 1, step });
+                    }
+                    network = sgd.step(rate, network, gradients);
+                    progress.loss_sum += loss;
+                    let event = Event::Step {
+                        epoch: epoch + 1,
+                        step: progress.step,
+                        steps_per_epoch: per_epoch,
+                        loss,
+                        learning_rate: rate,
+                    };
+                    if recorder.on(&event) == Flow::Stop {
+                        Checkpoint::of(progress.clone(), &network, &sgd).write(&self.run.last())?;
+                        return Err(EngineError::Stopped);
+                    }
+                }
+                Ok(network)
+            })?;
+
+            let training_loss = progress.loss_sum / per_epoch as f64;
+            progress = Progress { epoch: epoch + 1, step: 0, loss_sum: 0.0, ..progress };
+            let last = progress.epoch == training.epochs;
+            let validated = last || progress.epoch.is_multiple_of(training.validate_every);
+            let dice =
+                if validated { self.validate(&network.valid(), &held_out)? } else { Vec::new() };
+            let mean_dice = mean_of(&dice);
+            let best = mean_dice.is_some_and(|dice| progress.best.is_none_or(|(_, best)| dice > best));
+            if let (true, Some(dice)) = (best, mean_dice) {
+                progress.best = Some((epoch, dice));
+                Checkpoint::of(progress.clone(), &network, &sgd).write(&self.run.best())?;
+            }
+            Checkpoint::of(progress.clone(), &network, &sgd).write(&self.run.last())?;
+            let seconds = epoch_started.elapsed().as_secs_f64();
+            tell(&recorder, &Event::EpochFinished {
+                epoch: progress.epoch,
+                epochs: training.epochs,
+                training_loss,
+                dice,
+                mean_dice,
+                best,
+                seconds,
+                waiting_for_data: waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE),
+            })?;
+        }
+        self.finish(&network, &held_out, cases.len(), &progress, started, &recorder)
+    }
+
+    /// Writes the experiment as resolved, or checks that it is the run's.
+    fn write_config(&self) -> Result<String, EngineError> {
+        let text = toml::to_string(self.experiment).map_err(|error| EngineError::Input {
+            message: format!("the experiment cannot be written as TOML: {error}"),
+        })?;
+        self.run.write_text("config.toml", &text)?;
+        self.run.write_text("dataset.toml", &toml::to_string(&self.dataset.config).map_err(
+            |error| EngineError::Input {
+                message: format!("the data set cannot be written as TOML: {error}"),
+            },
+        )?)?;
+        Ok(text)
+    }
+
+    fn checkpoint_to_resume(&self, fresh: &Progress) -> Result<Option<Checkpoint>, EngineError> {
+        let path = self.run.last();
+        if !path.exists() {
+            return Ok(None);
+        }
+        if !self.resume {
+            let message = "this folder holds a run already; resume it or choose another folder";
+            return Err(EngineError::data(self.run.path(), message));
+        }
+        let checkpoint = Checkpoint::read(&path)?;
+        if checkpoint.progress.experiment_sha256 != fresh.experiment_sha256 {
+            let message = "this checkpoint belongs to another experiment: its settings differ";
+            return Err(EngineError::weights(&path, message));
+        }
+        Ok(Some(checkpoint))
+    }
+
+    fn prepare(&self, preprocessor: &Preprocessor, case: &Case) -> Result<(Prepared, LabelVolume), EngineError> {
+        let options = ReadOptions::default();
+        let volume = read_volume(&case.image, &options)?;
+        let labels = read_labels(&case.labels, &options)?;
+        let classes = self.dataset.config.classes.len();
+        let known = |label: u8| usize::from(label) < classes || label == crate::losses::IGNORE_LABEL;
+        if let Some(label) = labels.counts().into_keys().find(|&label| !known(label)) {
+            let last = classes - 1;
+            let message = format!("expected labels 0 to {last}, found {label}");
+            return Err(EngineError::data(&case.labels, message));
+        }
+        let prepared = preprocessor
+            .prepare(&volume)
+            .map_err(|error| EngineError::data(&case.image, error.to_string()))?;
+        Ok((prepared, labels))
+    }
+
+    fn training_case(&self, preprocessor: &Preprocessor, case: &Case) -> Result<TrainingCase, EngineError> {
+        let (prepared, labels) = self.prepare(preprocessor, case)?;
+        let labels = prepared
+            .prepare_labels(&labels)
+            .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
+        Ok(TrainingCase { slices: prepared.slices, labels })
+    }
+
+    fn held_out(&self, preprocessor: &Preprocessor, case: &Case) -> Result<HeldOut, EngineError> {
+        let (prepared, reference) = self.prepare(preprocessor, case)?;
+        prepared
+            .prepare_labels(&reference)
+            .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
+        Ok(HeldOut { prepared, reference })
+    }
+
+    /// Loss and gradients of one batch.
+    fn gradients(
+        &self,
+        network: &Network,
+        batch: Batch,
+        shape: [usize; 4],
+        device: &Device,
+    ) -> (f64, GradientsParams) {
+        let [size, _, height, width] = shape;
+        let classes = self.dataset.config.classes.len();
+        let target = Target::new(&batch.labels, [size, height, width], classes, device);
+        let input = Tensor::<4>::from_data(TensorData::new(batch.inputs, shape), device);
+        let output = network.forward_training(input);
+        let loss = self.experiment.training.loss.forward(output, &target);
+        let gradients = GradientsParams::from_grads(loss.backward(), network);
+        let value: f32 = loss.into_scalar();
+        (f64::from(value), gradients)
+    }
+
+    /// Mean case Dice of each foreground class over the held-out cases.
+    fn validate(&self, network: &Network, held_out: &[HeldOut]) -> Result<Vec<ClassDice>, EngineError> {
+        let config = &self.experiment.inference;
+        let labeler = Labeler {
+            network,
+            device: &self.device.device,
+            config,
+            channels: self.experiment.preprocessing.channels(),
+            size_multiple: self.experiment.network.size_multiple(),
+        };
+        let classes = &self.dataset.config.classes[1..];
+        let mut per_class = vec![Vec::new(); classes.len()];
+        for case in held_out {
+            let labels = label_slices(&case.prepared, &labeler, &|_, _| Flow::Continue)?;
+            let prediction = keep_largest_component(
+                case.prepared.undo(labels.view()),
+                config.largest_component,
+            );
+            for (class, values) in per_class.iter_mut().enumerate() {
+                values.extend(dice(&prediction, &case.reference, class as u8 + 1));
+            }
+        }
+        let summary = classes.iter().zip(per_class).map(|(class, values)| ClassDice {
+            class: class.name.clone(),
+            cases: values.len(),
+            dice: (!values.is_empty())
+                .then(|| values.iter().sum::<f64>() / values.len() as f64),
+        });
+        Ok(summary.collect())
+    }
+
+    /// Measures the best epoch's weights as the bundle stores them, and writes the bundle.
+    fn finish(
+        &self,
+        network: &Network,
+        held_out: &[HeldOut],
+        training_cases: usize,
+        progress: &Progress,
+        started: Instant,
+        observer: &dyn Observer,
+    ) -> Result<FitSummary, EngineError> {
+        let best = Checkpoint::read(&self.run.best())?;
+        let network = weights::apply(network.valid(), &best.model, &self.run.best())?;
+        let dice = self.validate(&network, held_out)?;
+        let best_epoch = progress.best.map_or(progress.epoch, |(epoch, _)| epoch + 1);
+        let config = &self.dataset.config;
+        let fold = self.experiment.fold;
+        let measured_on = format!("{}, fold {fold}, {} cases, never trained on", config.name, held_out.len());
+        let manifest = Manifest {
+            format: 1,
+            name: format!("{}-{}", config.name, self.experiment.network.name()),
+            title: config.title.clone(),
+            modality: config.modality.clone(),
+            license: config.license.clone(),
+            intended_use: "Research use only, not for clinical decisions".into(),
+            classes: config.classes.clone(),
+            network: self.experiment.network.clone(),
+            preprocessing: self.experiment.preprocessing.clone(),
+            inference: self.experiment.inference.clone(),
+            training: TrainingRecord {
+                dataset: config.name.clone(),
+                source: config.source.clone(),
+                held_out_fold: fold,
+                training_cases,
+                seed: self.experiment.seed,
+                epochs: self.experiment.training.epochs,
+                epoch: best_epoch,
+                lamina: env!("CARGO_PKG_VERSION").into(),
+                experiment_sha256: progress.experiment_sha256.clone(),
+            },
+            metrics: MetricsRecord::new(measured_on, &dice),
+            weights: WeightsRecord {
+                sha256: String::new(),
+                test_vector_sha256: String::new(),
+                precision: Precision::F32,
+            },
+        };
+        write_bundle(&self.run.bundle(), manifest, &best.model, Precision::F32)?;
+        let summary = FitSummary {
+            parameters: network.trainable_parameters(),
+            training_cases,
+            validation_cases: held_out.len(),
+            best_epoch,
+            mean_dice: mean_of(&dice).unwrap_or(0.0),
+            dice,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        self.run.write_json("metrics.json", &summary)?;
+        let _ = observer.on(&Event::TrainingFinished {
+            best_epoch,
+            best_mean_dice: Some(summary.mean_dice),
+            bundle: self.run.bundle(),
+        });
+        Ok(summary)
+    }
+}
+
+/// A held-out case: what the network sees, and what it should say.
+struct HeldOut {
+    prepared: Prepared,
+    reference: LabelVolume,
+}
+
+/// Reads cases on all threads; the first that fails, in the order of the cases, is reported.
+fn read_cases<T: Send>(
+    cases: &[Case],
+    read: impl Fn(&Case) -> Result<T, EngineError> + Sync,
+) -> Result<Vec<T>, EngineError> {
+    let results: Vec<Result<T, EngineError>> = cases.par_iter().map(read).collect();
+    results.into_iter().collect()
+}
+
+/// Runs `work` with a function that answers the batches of an epoch in turn, from
+/// `first_step` on, while a thread makes them ahead of time.
+fn prefetched<R>(
+    batches: &Batches<'_>,
+    epoch: usize,
+    first_step: usize,
+    work: impl FnOnce(&mut dyn FnMut() -> Batch) -> R,
+) -> R {
+    let order = batches.order(epoch);
+    let (sender, receiver) = sync_channel(PREFETCHED);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for step in first_step..batches.per_epoch() {
+                if sender.send(batches.batch(epoch, &order, step)).is_err() {
+                    break; // the run has ended early
+                }
+            }
+        });
+        let mut next = || receiver.recv().expect("one batch for each step of the epoch");
+        let result = work(&mut next);
+        drop(receiver); // before the scope waits for the thread
+        result
+    })
+}
+
+fn tell(observer: &dyn Observer, event: &Event) -> Result<(), EngineError> {
+    match observer.on(event) {
+        Flow::Continue => Ok(()),
+        Flow::Stop => Err(EngineError::Stopped),
+    }
+}
+
+fn mean_of(dice: &[ClassDice]) -> Option<f64> {
+    let values: Vec<f64> = dice.iter().filter_map(|class| class.dice).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// 2|P∩R| / (|P| + |R|); none where both are empty.
+fn dice(prediction: &LabelVolume, reference: &LabelVolume, class: u8) -> Option<f64> {
+    let (mut both, mut sum) = (0_u64, 0_u64);
+    for (&p, &r) in prediction.labels.iter().zip(&reference.labels) {
+        if r == crate::losses::IGNORE_LABEL {
+            continue;
+        }
+        let (p, r) = (p == class, r == class);
+        both += u64::from(p && r);
+        sum += u64::from(p) + u64::from(r);
+    }
+    (sum > 0).then(|| 2.0 * both as f64 / sum as f64)
+}

@@ -1,0 +1,109 @@
+//! Training from scratch: [`fit`] is the loop, top to bottom.
+
+mod batches;
+mod checkpoint;
+mod fit;
+mod initialize;
+mod run_folder;
+mod schedule;
+mod sgd;
+
+use serde::{Deserialize, Serialize};
+
+pub use batches::{Batch, Batches, TrainingCase};
+pub use checkpoint::{Checkpoint, Progress};
+pub use fit::{FitSummary, Fit};
+pub use initialize::initialize;
+pub use run_folder::RunFolder;
+pub use schedule::Schedule;
+pub use sgd::Sgd;
+
+use crate::error::EngineError;
+use crate::losses::LossConfig;
+
+/// How a network learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainingConfig {
+    /// Passes over the training slices.
+    pub epochs: usize,
+    /// Slices per optimizer step.
+    pub batch_size: usize,
+    /// Height and width of the patches that are learned from.
+    pub patch: [usize; 2],
+    /// Learning rate of the first step.
+    pub learning_rate: f64,
+    /// How it falls.
+    pub schedule: Schedule,
+    /// Momentum of the optimizer.
+    pub momentum: f64,
+    /// Nesterov's form of the momentum.
+    pub nesterov: bool,
+    /// Decay of weights of two or more dimensions; biases and norms are exempt.
+    pub weight_decay: f64,
+    /// The loss.
+    pub loss: LossConfig,
+    /// Share of the patches whose center is put on a foreground pixel, where patches are
+    /// smaller than slices.
+    pub foreground_share: f64,
+    /// Epochs from one validation to the next; the last epoch is always validated.
+    pub validate_every: usize,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 100,
+            batch_size: 12,
+            patch: [256, 256],
+            learning_rate: 0.01,
+            schedule: Schedule::default(),
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 1e-4,
+            loss: LossConfig::default(),
+            foreground_share: 0.33,
+            validate_every: 1,
+        }
+    }
+}
+
+impl TrainingConfig {
+    /// Whether these settings can work with a network of this size multiple.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] names the key, its value and what would be right.
+    pub fn validate(&self, size_multiple: usize) -> Result<(), EngineError> {
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("validate_every", self.validate_every),
+        ];
+        for (key, value) in counts {
+            if value == 0 {
+                let key = format!("training.{key}");
+                return Err(EngineError::config(key, value, "expected at least 1"));
+            }
+        }
+        let fits = |size: usize| size > 0 && size <= 4096 && size % size_multiple == 0;
+        if !self.patch.into_iter().all(fits) {
+            let expected =
+                format!("expected multiples of {size_multiple} up to 4096, as the network needs");
+            let value = format!("{:?}", self.patch);
+            return Err(EngineError::config("training.patch", value, expected));
+        }
+        let ranges = [
+            ("learning_rate", self.learning_rate, 100.0),
+            ("momentum", self.momentum, 0.9999),
+            ("weight_decay", self.weight_decay, 1.0),
+            ("foreground_share", self.foreground_share, 1.0),
+        ];
+        for (key, value, most) in ranges {
+            if !(0.0..=most).contains(&value) {
+                let expected = format!("expected 0 to {most}");
+                return Err(EngineError::config(format!("training.{key}"), value, expected));
+            }
+        }
+        Ok(())
+    }
+}
