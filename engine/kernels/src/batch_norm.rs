@@ -24,11 +24,7 @@ impl BatchNormShape {
 
     /// Where each image's plane of a channel begins.
     fn planes(&self, channel: usize) -> impl Iterator<Item = usize> + use<> {
-        let Self {
-            batch,
-            channels,
-            pixels,
-        } = *self;
+        let Self { batch, channels, pixels } = *self;
         (0..batch).map(move |image| (image * channels + channel) * pixels)
     }
 }
@@ -98,10 +94,7 @@ pub fn batch_norm_train_forward(
     relu: bool,
 ) -> BatchNormOutput {
     assert_eq!(x.len(), shape.len(), "input fits its shape");
-    assert!(
-        gamma.len() == shape.channels && beta.len() == shape.channels,
-        "one value per channel"
-    );
+    assert!(gamma.len() == shape.channels && beta.len() == shape.channels, "one value per channel");
     let count = (shape.batch * shape.pixels) as f64;
     let mut y = vec![0.0; x.len()];
     let target = Shared::new(&mut y);
@@ -109,12 +102,8 @@ pub fn batch_norm_train_forward(
         .into_par_iter()
         .map(|channel| {
             // Squares are taken of distances to the first value, lest a large mean eats their digits.
-            let pivot = shape
-                .planes(channel)
-                .next()
-                .and_then(|start| x.get(start))
-                .copied()
-                .unwrap_or(0.0);
+            let pivot =
+                shape.planes(channel).next().and_then(|start| x.get(start)).copied().unwrap_or(0.0);
             let mut total = [0.0_f64; 2];
             for start in shape.planes(channel) {
                 let plane = &x[start..start + shape.pixels];
@@ -134,23 +123,13 @@ pub fn batch_norm_train_forward(
             for start in shape.planes(channel) {
                 // SAFETY: each task writes the planes of its own channel.
                 let to = unsafe { target.slice(start, shape.pixels) };
-                normalize(
-                    &x[start..start + shape.pixels],
-                    to,
-                    [mean, inv_std * gamma, beta],
-                    relu,
-                );
+                normalize(&x[start..start + shape.pixels], to, [mean, inv_std * gamma, beta], relu);
             }
             [mean, inv_std, variance as f32]
         })
         .collect();
     let column = |index: usize| statistics.iter().map(|row| row[index]).collect();
-    BatchNormOutput {
-        mean: column(0),
-        inv_std: column(1),
-        variance: column(2),
-        y,
-    }
+    BatchNormOutput { mean: column(0), inv_std: column(1), variance: column(2), y }
 }
 
 fn normalize(from: &[f32], to: &mut [f32], [mean, scale, shift]: [f32; 3], relu: bool) {
@@ -180,17 +159,10 @@ pub fn batch_norm_apply(
 ) -> Vec<f32> {
     assert_eq!(x.len(), shape.len(), "input fits its shape");
     let mut y = vec![0.0; x.len()];
-    let planes = y
-        .par_chunks_mut(shape.pixels.max(1))
-        .zip(x.par_chunks(shape.pixels.max(1)));
+    let planes = y.par_chunks_mut(shape.pixels.max(1)).zip(x.par_chunks(shape.pixels.max(1)));
     planes.enumerate().for_each(|(index, (to, from))| {
         let channel = index % shape.channels;
-        normalize(
-            from,
-            to,
-            [mean[channel], scale[channel], shift[channel]],
-            relu,
-        );
+        normalize(from, to, [mean[channel], scale[channel], shift[channel]], relu);
     });
     y
 }
@@ -206,10 +178,7 @@ pub fn batch_norm_backward(
     shape: &BatchNormShape,
     relu: bool,
 ) -> [Vec<f32>; 3] {
-    assert!(
-        x.len() == shape.len() && gradient.len() == shape.len(),
-        "values fit their shape"
-    );
+    assert!(x.len() == shape.len() && gradient.len() == shape.len(), "values fit their shape");
     for values in [gamma, beta, mean, inv_std] {
         assert_eq!(values.len(), shape.channels, "one value per channel");
     }
@@ -224,18 +193,12 @@ pub fn batch_norm_backward(
             // The same arithmetic as forward, so that the same values pass.
             let scale = inv_std * gamma;
             let passed = |gradient: f32, x: f32| {
-                if relu && (x - mean) * scale + beta <= 0.0 {
-                    0.0
-                } else {
-                    gradient
-                }
+                if relu && (x - mean) * scale + beta <= 0.0 { 0.0 } else { gradient }
             };
             let mut total = [0.0_f64; 2];
             for start in shape.planes(channel) {
-                let (dy, x) = (
-                    &gradient[start..start + shape.pixels],
-                    &x[start..start + shape.pixels],
-                );
+                let (dy, x) =
+                    (&gradient[start..start + shape.pixels], &x[start..start + shape.pixels]);
                 let [first, second] = if relu {
                     sums(dy, x, |dy, x| {
                         let dy = passed(dy, x);
@@ -253,10 +216,8 @@ pub fn batch_norm_backward(
             let offset = (total[0] / count) as f32;
             let slope = (d_gamma * f64::from(inv_std) / count) as f32;
             for start in shape.planes(channel) {
-                let (dy, x) = (
-                    &gradient[start..start + shape.pixels],
-                    &x[start..start + shape.pixels],
-                );
+                let (dy, x) =
+                    (&gradient[start..start + shape.pixels], &x[start..start + shape.pixels]);
                 // SAFETY: each task writes the planes of its own channel.
                 let dx = unsafe { target.slice(start, shape.pixels) };
                 if relu {
@@ -281,34 +242,22 @@ mod tests {
     use super::*;
     use crate::tests::{assert_close, in_pools, noise};
 
-    const SHAPE: BatchNormShape = BatchNormShape {
-        batch: 3,
-        channels: 5,
-        pixels: 77,
-    };
+    const SHAPE: BatchNormShape = BatchNormShape { batch: 3, channels: 5, pixels: 77 };
 
     #[test]
     fn a_channel_comes_out_with_mean_beta_and_deviation_gamma() {
-        let x: Vec<f32> = noise(SHAPE.len(), 1)
-            .iter()
-            .map(|value| value * 3.0 + 1000.0)
-            .collect();
+        let x: Vec<f32> = noise(SHAPE.len(), 1).iter().map(|value| value * 3.0 + 1000.0).collect();
         let (gamma, beta) = (noise(5, 2), noise(5, 3));
         let found = batch_norm_train_forward(&x, &gamma, &beta, 1e-5, &SHAPE, false);
         for channel in 0..5 {
             let values: Vec<f64> = SHAPE
                 .planes(channel)
                 .flat_map(|start| {
-                    found.y[start..start + SHAPE.pixels]
-                        .iter()
-                        .map(|&value| f64::from(value))
+                    found.y[start..start + SHAPE.pixels].iter().map(|&value| f64::from(value))
                 })
                 .collect();
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            let square = values
-                .iter()
-                .map(|value| (value - mean).powi(2))
-                .sum::<f64>()
+            let square = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>()
                 / values.len() as f64;
             assert!((mean - f64::from(beta[channel])).abs() < 1e-4);
             assert!((square.sqrt() - f64::from(gamma[channel]).abs()).abs() < 1e-3);
@@ -317,20 +266,13 @@ mod tests {
 
     #[test]
     fn gradients_equal_finite_differences() {
-        let shape = BatchNormShape {
-            batch: 2,
-            channels: 2,
-            pixels: 5,
-        };
+        let shape = BatchNormShape { batch: 2, channels: 2, pixels: 5 };
         let (x, weights) = (noise(20, 1), noise(20, 9));
         let (gamma, beta) = (vec![1.5, -0.7], vec![0.2, 0.1]);
         for relu in [false, true] {
             let loss = |x: &[f32], gamma: &[f32], beta: &[f32]| -> f64 {
                 let y = batch_norm_train_forward(x, gamma, beta, 1e-5, &shape, relu).y;
-                y.iter()
-                    .zip(&weights)
-                    .map(|(y, weight)| f64::from(*y) * f64::from(*weight))
-                    .sum()
+                y.iter().zip(&weights).map(|(y, weight)| f64::from(*y) * f64::from(*weight)).sum()
             };
             let found = batch_norm_train_forward(&x, &gamma, &beta, 1e-5, &shape, relu);
             let statistics = [&found.mean[..], &found.inv_std];
@@ -356,11 +298,7 @@ mod tests {
 
     #[test]
     fn known_statistics_are_applied_per_channel() {
-        let shape = BatchNormShape {
-            batch: 1,
-            channels: 2,
-            pixels: 2,
-        };
+        let shape = BatchNormShape { batch: 1, channels: 2, pixels: 2 };
         let y = batch_norm_apply(
             &[1.0, 2.0, 3.0, 4.0],
             [&[1.0, 2.0], &[2.0, -1.0], &[0.5, 0.0]],

@@ -39,10 +39,7 @@ pub(crate) fn tiles(images: Range<usize>, pixels: usize, wanted: usize) -> Vec<T
     let step = (wanted / pixels).max(1);
     images
         .step_by(step)
-        .map(|first| Tile {
-            images: first..end.min(first + step),
-            pixels: 0..pixels,
-        })
+        .map(|first| Tile { images: first..end.min(first + step), pixels: 0..pixels })
         .collect()
 }
 
@@ -80,10 +77,7 @@ pub(crate) fn gather(
                 for (image, target) in tile.images.clone().zip(row.chunks_exact_mut(per_image)) {
                     let start = (image * shape.in_channels + channel) * height * width;
                     let plane = &x[start..start + height * width];
-                    let tap = [
-                        kernel_row * shape.dilation[0],
-                        kernel_column * shape.dilation[1],
-                    ];
+                    let tap = [kernel_row * shape.dilation[0], kernel_column * shape.dilation[1]];
                     if shifts {
                         gather_shifted(plane, shape, tap, tile.pixels.start, target);
                     } else {
@@ -111,12 +105,9 @@ fn gather_shifted(
     // A copy may reach over the ends of the rows, but not over the ends of the plane.
     let shift = (tap[0] as isize - shape.padding[0] as isize) * width as isize
         + (tap[1] as isize - shape.padding[1] as isize);
-    let from = (rows.start * width)
-        .max((-shift).max(0) as usize)
-        .clamp(first, last);
-    let to = (rows.end * width)
-        .min((plane.len() as isize - shift).max(0) as usize)
-        .clamp(from, last);
+    let from = (rows.start * width).max((-shift).max(0) as usize).clamp(first, last);
+    let to =
+        (rows.end * width).min((plane.len() as isize - shift).max(0) as usize).clamp(from, last);
     target[..from - first].fill(0.0);
     target[to - first..].fill(0.0);
     if to > from {
@@ -179,10 +170,7 @@ pub(crate) fn scatter(
     for kernel_row in 0..shape.kernel[0] {
         for kernel_column in 0..shape.kernel[1] {
             let row = rows.next().expect("a row for each tap");
-            let tap = [
-                kernel_row * shape.dilation[0],
-                kernel_column * shape.dilation[1],
-            ];
+            let tap = [kernel_row * shape.dilation[0], kernel_column * shape.dilation[1]];
             for_rows(shape, tap, first, pixels, |place, input| {
                 let Some((skip, target, count)) = input else {
                     return;
@@ -193,10 +181,8 @@ pub(crate) fn scatter(
                         *sum += value;
                     }
                 } else {
-                    for (sum, value) in gradient[target..]
-                        .iter_mut()
-                        .step_by(shape.stride[1])
-                        .zip(values)
+                    for (sum, value) in
+                        gradient[target..].iter_mut().step_by(shape.stride[1]).zip(values)
                     {
                         *sum += value;
                     }
@@ -234,11 +220,7 @@ fn for_rows(
             place,
             input_row.map(|input_row| {
                 let input_column = start * shape.stride[1] + tap[1] - shape.padding[1];
-                (
-                    start - column,
-                    input_row * width + input_column,
-                    stop - start,
-                )
+                (start - column, input_row * width + input_column, stop - start)
             }),
         );
     }

@@ -46,11 +46,7 @@ impl Conv2dShape {
         [0, 1].map(|axis| {
             let reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
             let padded = self.input[axis] + 2 * self.padding[axis];
-            if padded < reach {
-                0
-            } else {
-                (padded - reach) / self.stride[axis] + 1
-            }
+            if padded < reach { 0 } else { (padded - reach) / self.stride[axis] + 1 }
         })
     }
 
@@ -66,16 +62,8 @@ impl Conv2dShape {
             all_positive(self.kernel) && all_positive(self.stride) && all_positive(self.dilation),
             "kernel, stride and dilation are positive"
         );
-        assert_eq!(
-            x,
-            self.batch * self.in_channels * self.in_pixels(),
-            "input fits its shape"
-        );
-        assert_eq!(
-            weight,
-            self.out_channels * self.rows(),
-            "weight fits its shape"
-        );
+        assert_eq!(x, self.batch * self.in_channels * self.in_pixels(), "input fits its shape");
+        assert_eq!(weight, self.out_channels * self.rows(), "weight fits its shape");
     }
 
     fn in_pixels(&self) -> usize {
@@ -113,10 +101,7 @@ impl Conv2dShape {
         let channels = self.group_in();
         let pieces = (channels * self.taps()).div_ceil(BLOCK_ROWS).max(1);
         let step = channels.div_ceil(pieces).max(1);
-        (0..channels)
-            .step_by(step)
-            .map(|start| start..channels.min(start + step))
-            .collect()
+        (0..channels).step_by(step).map(|start| start..channels.min(start + step)).collect()
     }
 }
 
@@ -210,11 +195,7 @@ pub fn conv2d_forward(
         let spans_images = tile.images.len() > 1;
         let blocks = shape.channel_blocks();
         let rows = blocks[0].len() * shape.taps();
-        let staged = if spans_images {
-            outputs.len() * tile.len()
-        } else {
-            0
-        };
+        let staged = if spans_images { outputs.len() * tile.len() } else { 0 };
         with_scratch([rows * tile.len(), staged], |unrolled, staging| {
             let stage = Shared::new(staging);
             let (place, row_step) = if spans_images {
@@ -222,10 +203,7 @@ pub fn conv2d_forward(
             } else {
                 let start = (tile.images.start * shape.out_channels + outputs.start) * out_pixels
                     + tile.pixels.start;
-                (
-                    target.at(start, (outputs.len() - 1) * out_pixels + tile.len()),
-                    out_pixels,
-                )
+                (target.at(start, (outputs.len() - 1) * out_pixels + tile.len()), out_pixels)
             };
             if let Some(bias) = bias {
                 for (row, &value) in bias[outputs.clone()].iter().enumerate() {
@@ -238,13 +216,8 @@ pub fn conv2d_forward(
                 }
             }
             for (block, channels) in blocks.iter().enumerate() {
-                let columns = columns(
-                    x,
-                    shape,
-                    offset(channels, group * shape.group_in()),
-                    tile,
-                    unrolled,
-                );
+                let columns =
+                    columns(x, shape, offset(channels, group * shape.group_in()), tile, unrolled);
                 let weights = Matrix::by_rows(
                     &weight[outputs.start * shape.rows() + channels.start * shape.taps()..],
                     [outputs.len(), columns.rows],
@@ -253,13 +226,7 @@ pub fn conv2d_forward(
                 // SAFETY: the tile's rows lie in the buffer (checked by `at`) and no other task
                 // has the same group, images and pixels.
                 unsafe {
-                    multiply(
-                        place,
-                        [row_step, 1],
-                        block > 0 || bias.is_some(),
-                        weights,
-                        columns,
-                    )
+                    multiply(place, [row_step, 1], block > 0 || bias.is_some(), weights, columns)
                 };
             }
             if spans_images {
@@ -374,19 +341,10 @@ fn backward_input_strided(gradient: &[f32], weight: &[f32], shape: &Conv2dShape)
                 );
                 let place = unrolled.as_mut_ptr();
                 // SAFETY: the scratch buffer has `rows * tile.len()` values and is this thread's own.
-                unsafe {
-                    multiply(
-                        place,
-                        [tile.len(), 1],
-                        false,
-                        weights.transposed(),
-                        gradient,
-                    )
-                };
+                unsafe { multiply(place, [tile.len(), 1], false, weights.transposed(), gradient) };
                 let channel_len = shape.taps() * tile.len();
-                for (plane, columns) in planes
-                    .chunks_exact_mut(in_pixels)
-                    .zip(unrolled.chunks_exact(channel_len))
+                for (plane, columns) in
+                    planes.chunks_exact_mut(in_pixels).zip(unrolled.chunks_exact(channel_len))
                 {
                     scatter(columns, shape, tile.pixels.start, tile.len(), plane);
                 }
@@ -415,9 +373,7 @@ pub fn conv2d_backward_weight(x: &[f32], gradient: &[f32], shape: &Conv2dShape) 
     }
     let blocks = shape.channel_blocks();
     // Each part of the batch has a sum of its own; these are added up in order at the end.
-    let parts = WEIGHT_TASKS
-        .div_ceil(blocks.len() * shape.groups)
-        .clamp(1, shape.batch.max(1));
+    let parts = WEIGHT_TASKS.div_ceil(blocks.len() * shape.groups).clamp(1, shape.batch.max(1));
     let part_len = shape.batch.div_ceil(parts);
     let len = shape.out_channels * shape.rows();
     let mut sums = vec![0.0; parts * len];
@@ -433,19 +389,10 @@ pub fn conv2d_backward_weight(x: &[f32], gradient: &[f32], shape: &Conv2dShape) 
         let start = part * len + outputs.start * shape.rows() + channels.start * shape.taps();
         let place = target.at(start, (outputs.len() - 1) * shape.rows() + rows);
         for (index, tile) in tiles(images, out_pixels, TILE_PIXELS).iter().enumerate() {
-            let staged = if tile.images.len() > 1 {
-                outputs.len() * tile.len()
-            } else {
-                0
-            };
+            let staged = if tile.images.len() > 1 { outputs.len() * tile.len() } else { 0 };
             with_scratch([rows * tile.len(), staged], |unrolled, staging| {
-                let columns = columns(
-                    x,
-                    shape,
-                    offset(channels, group * shape.group_in()),
-                    tile,
-                    unrolled,
-                );
+                let columns =
+                    columns(x, shape, offset(channels, group * shape.group_in()), tile, unrolled);
                 let gradient = pixels(
                     gradient,
                     [shape.out_channels, out_pixels],
@@ -456,13 +403,7 @@ pub fn conv2d_backward_weight(x: &[f32], gradient: &[f32], shape: &Conv2dShape) 
                 // SAFETY: the block lies in the buffer (checked by `at`); no other task has the
                 // same part, group and channels.
                 unsafe {
-                    multiply(
-                        place,
-                        [shape.rows(), 1],
-                        index > 0,
-                        gradient,
-                        columns.transposed(),
-                    );
+                    multiply(place, [shape.rows(), 1], index > 0, gradient, columns.transposed());
                 }
             });
         }
@@ -486,11 +427,7 @@ pub(crate) fn sum_parts(mut sums: Vec<f32>, len: usize) -> Vec<f32> {
 ///
 /// `gradient` is `[batch, channels, pixels]`, the result `[channels]`.
 pub fn conv2d_backward_bias(gradient: &[f32], [batch, channels, pixels]: [usize; 3]) -> Vec<f32> {
-    assert_eq!(
-        gradient.len(),
-        batch * channels * pixels,
-        "gradient fits its shape"
-    );
+    assert_eq!(gradient.len(), batch * channels * pixels, "gradient fits its shape");
     (0..channels)
         .into_par_iter()
         .map(|channel| {
@@ -566,21 +503,9 @@ mod tests {
         };
         vec![
             base,
-            Conv2dShape {
-                batch: 1,
-                input: [33, 37],
-                ..base
-            },
-            Conv2dShape {
-                batch: 5,
-                in_channels: 80,
-                input: [6, 8],
-                ..base
-            },
-            Conv2dShape {
-                stride: [2, 2],
-                ..base
-            },
+            Conv2dShape { batch: 1, input: [33, 37], ..base },
+            Conv2dShape { batch: 5, in_channels: 80, input: [6, 8], ..base },
+            Conv2dShape { stride: [2, 2], ..base },
             Conv2dShape {
                 kernel: [4, 4],
                 stride: [4, 4],
@@ -588,73 +513,19 @@ mod tests {
                 input: [13, 18],
                 ..base
             },
-            Conv2dShape {
-                kernel: [1, 1],
-                padding: [0, 0],
-                ..base
-            },
-            Conv2dShape {
-                kernel: [1, 1],
-                padding: [0, 0],
-                input: [40, 20],
-                ..base
-            },
-            Conv2dShape {
-                kernel: [1, 1],
-                padding: [0, 0],
-                stride: [2, 1],
-                ..base
-            },
-            Conv2dShape {
-                kernel: [1, 1],
-                padding: [1, 2],
-                ..base
-            },
-            Conv2dShape {
-                dilation: [2, 2],
-                padding: [2, 2],
-                ..base
-            },
-            Conv2dShape {
-                dilation: [5, 12],
-                padding: [5, 12],
-                ..base
-            },
-            Conv2dShape {
-                kernel: [5, 2],
-                padding: [3, 0],
-                ..base
-            },
-            Conv2dShape {
-                kernel: [2, 4],
-                padding: [0, 2],
-                stride: [1, 3],
-                ..base
-            },
+            Conv2dShape { kernel: [1, 1], padding: [0, 0], ..base },
+            Conv2dShape { kernel: [1, 1], padding: [0, 0], input: [40, 20], ..base },
+            Conv2dShape { kernel: [1, 1], padding: [0, 0], stride: [2, 1], ..base },
+            Conv2dShape { kernel: [1, 1], padding: [1, 2], ..base },
+            Conv2dShape { dilation: [2, 2], padding: [2, 2], ..base },
+            Conv2dShape { dilation: [5, 12], padding: [5, 12], ..base },
+            Conv2dShape { kernel: [5, 2], padding: [3, 0], ..base },
+            Conv2dShape { kernel: [2, 4], padding: [0, 2], stride: [1, 3], ..base },
             Conv2dShape { groups: 2, ..base },
-            Conv2dShape {
-                groups: 2,
-                stride: [2, 2],
-                ..base
-            },
-            Conv2dShape {
-                out_channels: 6,
-                groups: 6,
-                ..base
-            },
-            Conv2dShape {
-                out_channels: 12,
-                groups: 6,
-                stride: [2, 2],
-                ..base
-            },
-            Conv2dShape {
-                out_channels: 12,
-                groups: 6,
-                dilation: [2, 1],
-                kernel: [3, 5],
-                ..base
-            },
+            Conv2dShape { groups: 2, stride: [2, 2], ..base },
+            Conv2dShape { out_channels: 6, groups: 6, ..base },
+            Conv2dShape { out_channels: 12, groups: 6, stride: [2, 2], ..base },
+            Conv2dShape { out_channels: 12, groups: 6, dilation: [2, 1], kernel: [3, 5], ..base },
         ]
     }
 
@@ -666,11 +537,7 @@ mod tests {
             let bias = noise(shape.out_channels, 3);
             let gradient = noise(shape.batch * shape.out_channels * shape.out_pixels(), 4);
             let y = conv2d_forward(&x, &weight, Some(&bias), &shape);
-            assert_close(
-                &y,
-                &naive(&x, &weight, &bias, &shape),
-                &format!("forward {shape:?}"),
-            );
+            assert_close(&y, &naive(&x, &weight, &bias, &shape), &format!("forward {shape:?}"));
 
             let mut dx = vec![0.0; x.len()];
             let mut dw = vec![0.0; weight.len()];
@@ -716,21 +583,11 @@ mod tests {
 
     #[test]
     fn a_kernel_larger_than_its_input_gives_nothing() {
-        let shape = Conv2dShape {
-            input: [1, 9],
-            padding: [0, 0],
-            ..shapes()[0]
-        };
+        let shape = Conv2dShape { input: [1, 9], padding: [0, 0], ..shapes()[0] };
         let x = noise(shape.batch * shape.in_channels * 9, 1);
         let weight = noise(shape.out_channels * shape.rows(), 2);
         assert!(conv2d_forward(&x, &weight, None, &shape).is_empty());
-        assert_eq!(
-            conv2d_backward_input(&[], &weight, &shape),
-            vec![0.0; x.len()]
-        );
-        assert_eq!(
-            conv2d_backward_weight(&x, &[], &shape),
-            vec![0.0; weight.len()]
-        );
+        assert_eq!(conv2d_backward_input(&[], &weight, &shape), vec![0.0; x.len()]);
+        assert_eq!(conv2d_backward_weight(&x, &[], &shape), vec![0.0; weight.len()]);
     }
 }

@@ -50,9 +50,7 @@ mod tests {
     /// Equal within 1e-5 of the largest value.
     pub(crate) fn assert_close(found: &[f32], expected: &[f32], what: &str) {
         assert_eq!(found.len(), expected.len(), "{what}");
-        let largest = expected
-            .iter()
-            .fold(1e-6_f32, |largest, value| largest.max(value.abs()));
+        let largest = expected.iter().fold(1e-6_f32, |largest, value| largest.max(value.abs()));
         for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
             assert!(
                 (found - expected).abs() <= 1e-5 * largest,

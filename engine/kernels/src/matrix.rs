@@ -15,13 +15,7 @@ pub(crate) struct Matrix<'a> {
 impl<'a> Matrix<'a> {
     /// A matrix whose rows are contiguous and begin `row_step` apart.
     pub(crate) fn by_rows(values: &'a [f32], [rows, columns]: [usize; 2], row_step: usize) -> Self {
-        Self {
-            values,
-            rows,
-            columns,
-            row_step,
-            column_step: 1,
-        }
+        Self { values, rows, columns, row_step, column_step: 1 }
     }
 
     /// The same values with rows and columns exchanged.
@@ -59,10 +53,7 @@ pub(crate) unsafe fn multiply(
     right: Matrix<'_>,
 ) {
     assert_eq!(left.columns, right.rows, "inner sizes agree");
-    assert!(
-        left.lies_inside() && right.lies_inside(),
-        "views lie in their slices"
-    );
+    assert!(left.lies_inside() && right.lies_inside(), "views lie in their slices");
     // SAFETY: both operands lie in their slices (checked above); the target by the caller's promise.
     unsafe {
         gemm::gemm(

@@ -15,10 +15,7 @@ unsafe impl Sync for Shared {}
 impl Shared {
     /// Shares `buffer`, which has to outlive every use.
     pub(crate) fn new(buffer: &mut [f32]) -> Self {
-        Self {
-            start: buffer.as_mut_ptr(),
-            len: buffer.len(),
-        }
+        Self { start: buffer.as_mut_ptr(), len: buffer.len() }
     }
 
     /// The `len` values from `start`.
@@ -27,20 +24,14 @@ impl Shared {
     /// The buffer still lives, and nobody else touches this range while the slice does.
     #[expect(clippy::mut_from_ref, reason = "that is what sharing means here")]
     pub(crate) unsafe fn slice(&self, start: usize, len: usize) -> &mut [f32] {
-        assert!(
-            start <= self.len && len <= self.len - start,
-            "range lies in the buffer"
-        );
+        assert!(start <= self.len && len <= self.len - start, "range lies in the buffer");
         // SAFETY: in bounds by the line above; alive and exclusive by the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 
     /// The address of value `index`, with room for `len` values from there.
     pub(crate) fn at(&self, index: usize, len: usize) -> *mut f32 {
-        assert!(
-            index <= self.len && len <= self.len - index,
-            "range lies in the buffer"
-        );
+        assert!(index <= self.len && len <= self.len - index, "range lies in the buffer");
         // SAFETY: in bounds by the line above.
         unsafe { self.start.add(index) }
     }

@@ -79,14 +79,10 @@ fn wins(value: f32, best: f32) -> bool {
 fn halve(x: &[f32], shape: &Pool2dShape, y: &mut [f32], winners: &mut [u32]) {
     let width = shape.input[1];
     let out_width = shape.output()[1];
-    let rows = y
-        .chunks_exact_mut(out_width)
-        .zip(winners.chunks_exact_mut(out_width));
+    let rows = y.chunks_exact_mut(out_width).zip(winners.chunks_exact_mut(out_width));
     for (row, (y, winners)) in rows.enumerate() {
         let upper = x[2 * row * width..][..2 * out_width].as_chunks::<2>().0;
-        let lower = x[(2 * row + 1) * width..][..2 * out_width]
-            .as_chunks::<2>()
-            .0;
+        let lower = x[(2 * row + 1) * width..][..2 * out_width].as_chunks::<2>().0;
         let outputs = y.iter_mut().zip(winners);
         for (column, ((y, winner), (upper, lower))) in
             outputs.zip(upper.iter().zip(lower)).enumerate()
@@ -94,11 +90,9 @@ fn halve(x: &[f32], shape: &Pool2dShape, y: &mut [f32], winners: &mut [u32]) {
             let start = (2 * row * width + 2 * column) as u32;
             let width = width as u32;
             let (mut best, mut place) = (upper[0], start);
-            for (value, at) in [
-                (upper[1], start + 1),
-                (lower[0], start + width),
-                (lower[1], start + width + 1),
-            ] {
+            for (value, at) in
+                [(upper[1], start + 1), (lower[0], start + width), (lower[1], start + width + 1)]
+            {
                 let won = wins(value, best);
                 best = if won { value } else { best };
                 place = if won { at } else { place };
@@ -116,9 +110,7 @@ fn scan(x: &[f32], shape: &Pool2dShape, y: &mut [f32], winners: &mut [u32]) {
         let range = |at: usize, axis: usize, size: usize| {
             let start = at * shape.stride[axis];
             start.saturating_sub(shape.padding[axis])
-                ..(start + shape.kernel[axis])
-                    .saturating_sub(shape.padding[axis])
-                    .min(size)
+                ..(start + shape.kernel[axis]).saturating_sub(shape.padding[axis]).min(size)
         };
         let mut best = (f32::NEG_INFINITY, None);
         for row in range(index / out_width, 0, height) {

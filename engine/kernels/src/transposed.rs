@@ -23,13 +23,10 @@ pub fn conv_transpose2d_forward(
     if let Some(bias) = bias {
         assert_eq!(bias.len(), shape.in_channels, "one bias per channel");
         let pixels = (shape.input[0] * shape.input[1]).max(1);
-        y.par_chunks_mut(pixels)
-            .with_min_len(8)
-            .enumerate()
-            .for_each(|(index, plane)| {
-                let bias = bias[index % bias.len()];
-                plane.iter_mut().for_each(|value| *value += bias);
-            });
+        y.par_chunks_mut(pixels).with_min_len(8).enumerate().for_each(|(index, plane)| {
+            let bias = bias[index % bias.len()];
+            plane.iter_mut().for_each(|value| *value += bias);
+        });
     }
     y
 }
@@ -72,11 +69,7 @@ mod tests {
         };
         let (x, weight) = ([1.0, 10.0], [1.0, 2.0, 3.0, 4.0]);
         let y = conv_transpose2d_forward(&x, &weight, Some(&[0.5]), &shape);
-        assert_close(
-            &y,
-            &[1.5, 2.5, 10.5, 20.5, 3.5, 4.5, 30.5, 40.5],
-            "transposed",
-        );
+        assert_close(&y, &[1.5, 2.5, 10.5, 20.5, 3.5, 4.5, 30.5, 40.5], "transposed");
         let gradient = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
         let dx = conv_transpose2d_backward_input(&gradient, &weight, &shape);
         assert_close(&dx, &[1.0, 6.0], "input gradient");
