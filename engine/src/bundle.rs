@@ -296,7 +296,7 @@ fn answer(network: &Network, input: &NamedTensor, device: &Device) -> NamedTenso
     let data = TensorData::new(input.values.clone(), input.shape.clone());
     let logits = network.forward(Tensor::from_data(data, device));
     let shape = logits.dims().to_vec();
-    NamedTensor { shape, values: logits.into_data().to_vec().expect("logits are f32") }
+    NamedTensor { shape, values: logits.into_data().try_to_vec().expect("logits are f32") }
 }
 
 fn read_hashed(path: &Path, expected: &str) -> Result<Vec<u8>, EngineError> {

@@ -205,7 +205,7 @@ impl ModuleVisitor for Collector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         let shape = tensor.dims().to_vec();
-        let values = tensor.into_data().to_vec::<f32>().expect("parameters are f32");
+        let values = tensor.into_data().try_to_vec::<f32>().expect("parameters are f32");
         self.tensors.insert(self.path.join("."), NamedTensor { shape, values });
     }
 }

@@ -179,7 +179,8 @@ impl Geometry {
         letters.iter().collect()
     }
 
-    /// The order of axes that brings the voxels closest to RAS without resampling.
+    /// The order of axes that brings the voxels closest to RAS without resampling. An axis
+    /// halfway between two of the world's goes to either.
     pub fn to_ras_axes(&self) -> AxisOrder {
         let steps = self.ras_from_index.nearest_rotation();
         let largest = |axis: usize| steps[axis].iter().fold(0.0_f64, |max, v| max.max(v.abs()));

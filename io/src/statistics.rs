@@ -23,6 +23,9 @@ pub struct Statistics {
 /// More distinct values than this are an image and no labels.
 const MOST_LABELS: usize = 60;
 
+/// From so many voxels on, counting first and rescaling later is faster.
+const WORTH_A_HISTOGRAM: usize = 4096;
+
 /// What has been seen so far of one volume.
 pub(crate) struct Tally {
     rescale: Rescale,
@@ -54,7 +57,9 @@ impl Tally {
     /// Takes in more stored voxels; all calls must be of one type.
     pub(crate) fn add<T: Scalar>(&mut self, stored: &[T]) {
         match T::TYPE {
-            StoredType::U8 | StoredType::I8 | StoredType::U16 | StoredType::I16 => {
+            StoredType::U8 | StoredType::I8 | StoredType::U16 | StoredType::I16
+                if stored.len() >= WORTH_A_HISTOGRAM =>
+            {
                 self.histogram.resize(1 << 17, 0);
                 for value in stored {
                     self.histogram[(value.to_f64() as i64 + (1 << 16)) as usize] += 1;
@@ -136,13 +141,14 @@ mod tests {
     fn small_and_large_types_are_counted_alike() {
         let rescale = Rescale { slope: 2.0, intercept: -1.0 };
         let mut small = Tally::new(rescale);
-        small.add(&[3_i16, -4]);
-        small.add(&[3_i16]);
+        small.add(&[3_i16; WORTH_A_HISTOGRAM]);
+        small.add(&[-4_i16]);
         let mut large = Tally::new(rescale);
-        large.add(&[3.0_f64, -4.0, 3.0]);
+        large.add(&vec![3.0_f64; WORTH_A_HISTOGRAM]);
+        large.add(&[-4.0_f64]);
         assert_eq!(small.statistics(), large.statistics());
         assert_eq!(small.statistics().min, Some(-9.0));
-        assert_eq!(small.counts(), Some(BTreeMap::from([(-9, 1), (5, 2)])));
+        assert_eq!(small.counts(), Some(BTreeMap::from([(-9, 1), (5, 4096)])));
         assert_eq!(large.counts(), small.counts());
     }
 
@@ -159,10 +165,10 @@ mod tests {
     #[test]
     fn the_ends_of_each_small_type_are_counted() {
         let mut tally = Tally::new(Rescale::IDENTITY);
-        tally.add(&[i16::MIN, i16::MAX]);
-        assert_eq!(tally.counts(), Some(BTreeMap::from([(-32768, 1), (32767, 1)])));
+        tally.add(&[[i16::MIN; WORTH_A_HISTOGRAM], [i16::MAX; WORTH_A_HISTOGRAM]].concat());
+        assert_eq!(tally.counts(), Some(BTreeMap::from([(-32768, 4096), (32767, 4096)])));
         let mut tally = Tally::new(Rescale::IDENTITY);
-        tally.add(&[u16::MAX]);
+        tally.add(&[u16::MAX; WORTH_A_HISTOGRAM]);
         assert_eq!(tally.statistics().max, Some(65535.0));
     }
 

@@ -1,14 +1,14 @@
 //! Prepared slices through a network, batch by batch, to labels.
 
-use burn::tensor::{Device, Tensor, TensorData, activation};
-use ndarray::{Array3, Array4, ArrayView3, ArrayViewMut2, Axis, s};
-use rayon::prelude::*;
+use burn::tensor::{Device, Tensor, activation};
+use ndarray::{Array3, Array4, ArrayView3, ArrayViewMut2, Axis, Zip, s};
 
 use super::{InferenceConfig, MirrorAxis};
 use crate::error::EngineError;
 use crate::networks::Network;
 use crate::observer::Flow;
 use crate::preprocess::{Prepared, resample_linear};
+use crate::tensor::{to_array, to_tensor};
 
 /// What labeling needs of a model.
 #[derive(Debug, Clone, Copy)]
@@ -45,19 +45,17 @@ pub fn label_slices(
     for first in (0..total).step_by(labeler.config.batch_size) {
         let last = (first + labeler.config.batch_size).min(total);
         let scores = labeler.scores(prepared, first..last); // [batch, class, height, width]
-        labels
-            .slice_mut(s![first..last, .., ..])
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(scores.axis_iter(Axis(0)).into_par_iter())
-            .for_each(|(labels, scores)| {
+        let mut batch = labels.slice_mut(s![first..last, .., ..]);
+        Zip::from(batch.axis_iter_mut(Axis(0))).and(scores.axis_iter(Axis(0))).par_for_each(
+            |labels, scores| {
                 if prepared.resampling.is_identity() {
                     argmax(scores, labels);
                 } else {
                     let back = prepared.resampling.inverse();
                     argmax(resample_linear(scores, back).view(), labels);
                 }
-            });
+            },
+        );
         if progress(last, total) == Flow::Stop {
             return Err(EngineError::Stopped);
         }
@@ -77,14 +75,7 @@ impl Labeler<'_> {
         for (index, input) in slices.zip(input.axis_iter_mut(Axis(0))) {
             corner = prepared.write_input(index, input);
         }
-        let shape: [usize; 4] = input.dim().into();
-        let values = input.into_raw_vec_and_offset().0;
-        let input = Tensor::from_data(TensorData::new(values, shape), self.device);
-
-        let scores = self.mirrored_mean(input);
-        let shape = scores.dims();
-        let values = scores.into_data().to_vec::<f32>().expect("scores are f32");
-        let scores = Array4::from_shape_vec(shape, values).expect("as many values as the shape says");
+        let scores = to_array(self.mirrored_mean(to_tensor(input, self.device)));
         let [top, left] = corner;
         scores.slice_move(s![.., .., top..top + height, left..left + width])
     }
@@ -100,8 +91,8 @@ impl Labeler<'_> {
         mirrors
             .into_iter()
             .map(|axes| {
-                let logits = self.network.forward(input.clone().flip(axes.clone()));
-                activation::softmax(logits, 1).flip(axes)
+                let logits = self.network.forward(mirrored(input.clone(), &axes));
+                mirrored(activation::softmax(logits, 1), &axes)
             })
             .reduce(|sum, probabilities| sum + probabilities)
             .expect("at least the unmirrored pass")
@@ -109,15 +100,19 @@ impl Labeler<'_> {
     }
 }
 
+fn mirrored(tensor: Tensor<4>, axes: &[usize]) -> Tensor<4> {
+    axes.iter().fold(tensor, |tensor, &axis| tensor.flip([axis as isize]))
+}
+
 /// Every subset of the axes, the empty one first, as tensor dimensions.
-fn combinations(axes: &[MirrorAxis]) -> Vec<Vec<isize>> {
+fn combinations(axes: &[MirrorAxis]) -> Vec<Vec<usize>> {
     let dimension = |axis: MirrorAxis| match axis {
         MirrorAxis::X => 3,
         MirrorAxis::Y => 2,
     };
     axes.iter().fold(vec![Vec::new()], |subsets, &axis| {
         let with = subsets.iter().map(|subset| {
-            let mut subset: Vec<isize> = subset.clone();
+            let mut subset: Vec<usize> = subset.clone();
             subset.push(dimension(axis));
             subset
         });
@@ -130,7 +125,7 @@ fn argmax(scores: ArrayView3<'_, f32>, mut labels: ArrayViewMut2<'_, u8>) {
     let mut best = scores.index_axis(Axis(0), 0).to_owned();
     labels.fill(0);
     for (class, scores) in scores.axis_iter(Axis(0)).enumerate().skip(1) {
-        ndarray::Zip::from(&mut labels).and(&mut best).and(&scores).for_each(
+        Zip::from(&mut labels).and(&mut best).and(&scores).for_each(
             |label, best, &score| {
                 if score > *best {
                     *best = score;
@@ -157,7 +152,7 @@ mod tests {
 
     #[test]
     fn mirrors_combine_to_every_subset() {
-        assert_eq!(combinations(&[]), [Vec::<isize>::new()]);
+        assert_eq!(combinations(&[]), [Vec::<usize>::new()]);
         let both = combinations(&[MirrorAxis::X, MirrorAxis::Y]);
         assert_eq!(both, [vec![], vec![3], vec![2], vec![3, 2]]);
     }

@@ -7,13 +7,13 @@
 //! have no bias.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
 use crate::nn::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig,
-    max_pool2d,
+    MaxPool2d, MaxPool2dConfig,
 };
 
 /// Settings of a [`Unet`]. The defaults are the paper's.
@@ -70,7 +70,8 @@ impl UnetConfig {
         let decoder =
             (0..self.depth - 1).rev().map(|level| UpBlock::new(width(level), device)).collect();
         let head = Conv2dConfig::new([self.base_channels, num_classes], [1, 1]).init(device);
-        Unet { encoder, decoder, head, size_multiple: self.size_multiple() }
+        let pool = MaxPool2dConfig::new([2, 2], [2, 2]).init();
+        Unet { encoder, pool, decoder, head, size_multiple: self.size_multiple() }
     }
 }
 
@@ -103,8 +104,8 @@ impl ConvBlock {
     /// - `input`: `[batch, from, height, width]`
     /// - output: `[batch, to, height, width]`
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let x = activation::relu(self.norm1.forward(self.conv1.forward(input)));
-        activation::relu(self.norm2.forward(self.conv2.forward(x)))
+        let x = self.norm1.forward_relu(self.conv1.forward(input));
+        self.norm2.forward_relu(self.conv2.forward(x))
     }
 }
 
@@ -137,6 +138,7 @@ impl UpBlock {
 #[derive(Module, Debug)]
 pub struct Unet {
     encoder: Vec<ConvBlock>,
+    pool: MaxPool2d,
     decoder: Vec<UpBlock>,
     head: Conv2d,
     #[module(skip)]
@@ -159,7 +161,7 @@ impl Unet {
         let mut x = input;
         for (level, block) in self.encoder.iter().enumerate() {
             if level > 0 {
-                x = max_pool2d(x, [2, 2], [2, 2], [0, 0]); // halves height and width
+                x = self.pool.forward(x); // halves height and width
             }
             x = block.forward(x);
             skips.push(x.clone());

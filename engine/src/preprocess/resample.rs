@@ -3,7 +3,6 @@
 //! Both grids cover the same rectangle: target pixel `i` samples the source at
 //! `(i + 0.5) * from / to - 0.5`, clamped at the edge.
 
-use ndarray::parallel::prelude::{IntoParallelIterator, ParallelIterator};
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis, Zip};
 
 /// Two in-plane sizes, `[height, width]`, that cover the same rectangle.
@@ -70,11 +69,9 @@ pub fn resample_linear(stack: ArrayView3<'_, f32>, resampling: Resampling) -> Ar
     let mut output = Array3::zeros([stack.dim().0, height, width]);
     let rows = taps(resampling.from[0], height);
     let columns = taps(resampling.from[1], width);
-    output
-        .axis_iter_mut(Axis(0))
-        .into_par_iter()
-        .zip(stack.axis_iter(Axis(0)).into_par_iter())
-        .for_each(|(target, source)| linear(source, target, &rows, &columns));
+    Zip::from(output.axis_iter_mut(Axis(0)))
+        .and(stack.axis_iter(Axis(0)))
+        .par_for_each(|target, source| linear(source, target, &rows, &columns));
     output
 }
 

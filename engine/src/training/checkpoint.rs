@@ -50,7 +50,7 @@ impl Checkpoint {
     pub fn of<M: Module>(progress: Progress, module: &M, sgd: &Sgd) -> Self {
         let velocities = sgd.velocities.iter().map(|(name, tensor)| {
             let values: Vec<f32> =
-                tensor.clone().into_data().to_vec().expect("velocities are f32");
+                tensor.clone().into_data().try_to_vec().expect("velocities are f32");
             (name.clone(), NamedTensor { shape: vec![values.len()], values })
         });
         Self { progress, model: weights::collect(module), velocities: velocities.collect() }

@@ -376,7 +376,7 @@ struct HeldOut {
 /// Reads cases on all threads; the first that fails, in the order of the cases, is reported.
 fn read_cases<T: Send>(
     cases: &[Case],
-    read: impl Fn(&Case) -> Result<T, EngineError> + Sync,
+    read: impl Fn(&Case) -> Result<T, EngineError> + Send + Sync,
 ) -> Result<Vec<T>, EngineError> {
     let results: Vec<Result<T, EngineError>> = cases.par_iter().map(read).collect();
     results.into_iter().collect()

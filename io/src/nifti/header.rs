@@ -1,5 +1,6 @@
 //! A NIfTI header, checked: nothing in it is used before it was found to make sense.
 
+use std::fmt::Display;
 use std::path::Path;
 
 pub(crate) use super::layout::Version;
@@ -22,15 +23,15 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    pub(crate) fn new(field: &str, expected: impl ToString, found: impl ToString) -> Self {
-        Self { field: field.to_owned(), expected: expected.to_string(), found: found.to_string() }
+    pub(crate) fn new(field: &str, expected: impl Into<String>, found: impl Display) -> Self {
+        Self { field: field.to_owned(), expected: expected.into(), found: format!("{found}") }
     }
 
     pub(crate) fn entry(
         field: Field,
         index: usize,
-        expected: impl ToString,
-        found: impl ToString,
+        expected: impl Into<String>,
+        found: impl Display,
     ) -> Self {
         Self::new(&format!("{}[{index}]", field.name), expected, found)
     }

@@ -23,9 +23,6 @@ pub(crate) struct Placement {
 /// `NIFTI_XFORM_ALIGNED_ANAT`: coordinates that are no scanner's.
 const ALIGNED: i64 = 2;
 
-/// How far unit steps may be from a rotation and still be written as one.
-const ROTATION_TOLERANCE: f64 = 1e-5;
-
 impl Placement {
     /// From voxel index (i, j, k) to RAS millimeters, for `shape` voxels along x, y and z.
     pub(crate) fn ras_from_index(&self, shape: [u64; 3]) -> Result<Affine, Fault> {
@@ -69,18 +66,22 @@ impl Placement {
     /// Method 2 of `nifti1.h`.
     #[expect(clippy::wrong_self_convention, reason = "a transform from the quaternion")]
     fn from_quaternion(&self, shape: [u64; 3]) -> Result<Affine, Fault> {
-        let [b, c, d] = self.quatern;
         let square = dot(self.quatern, self.quatern);
-        if !(square <= 1.001) {
+        if square.is_nan() || square > 1.001 {
             return Err(Fault::new(
                 QUATERN.name,
                 "at most a unit quaternion",
                 format!("{:?}", self.quatern),
             ));
         }
-        let (scale, a) =
-            if square > 1.0 { (1.0 / square.sqrt(), 0.0) } else { (1.0, (1.0 - square).sqrt()) };
-        let [b, c, d] = [b, c, d].map(|v| v * scale);
+        // Half turns: what rounding left of `a` is not part of the rotation (as nibabel).
+        let noise = match self.version {
+            Version::One => 3.0 * f64::from(f32::EPSILON),
+            Version::Two => 3.0 * f64::EPSILON,
+        };
+        let a = if 1.0 - square < noise { 0.0 } else { (1.0 - square).sqrt() };
+        let norm = (a * a + square).sqrt();
+        let [b, c, d] = self.quatern.map(|v| v / norm);
         let [x, y, z] = self.spacing(shape)?;
         let z = if self.pixdim[0] < 0.0 { -z } else { z };
         let steps = [
@@ -143,27 +144,46 @@ impl Placement {
         placement.srow = [x, y, z].map(|row| row.map(|v| v * units));
         placement.qoffset = affine.origin().map(|v| v * units);
         let [x, y, z] = affine.step_lengths().map(|v| v * units);
-        match quaternion(affine) {
-            Some((sign, quatern)) => {
-                placement.pixdim = [sign, x, y, z];
-                placement.quatern = quatern;
-            }
-            None => {
-                placement.pixdim = [1.0, x, y, z];
-                placement.qform_code = 0;
-            }
+        let (sign, quatern) = quaternion(affine);
+        placement.pixdim = [sign, x, y, z];
+        placement.quatern = quatern;
+        if !placement.qform_fits(geometry) {
+            placement.qform_code = 0;
+            placement.pixdim[0] = 1.0;
+            placement.quatern = [0.0; 3];
         }
         placement
+    }
+
+    /// Whether the quaternion, in version 1's precision, places the voxels of `geometry`:
+    /// not if they are sheared, nor near a half turn, where `a` is lost in rounding.
+    fn qform_fits(&self, geometry: &Geometry) -> bool {
+        let [depth, height, width] = geometry.shape().map(|n| n as u64);
+        let rounded = |v: f64| f64::from(v as f32);
+        let only_qform = Self {
+            version: Version::One,
+            sform_code: 0,
+            qform_code: ALIGNED,
+            pixdim: self.pixdim.map(rounded),
+            quatern: self.quatern.map(rounded),
+            qoffset: self.qoffset.map(rounded),
+            ..self.clone()
+        };
+        let placed = only_qform.ras_from_index([width, height, depth]).ok();
+        let placed = placed.and_then(|affine| Geometry::new(geometry.shape(), affine).ok());
+        // A grid of pixels has the identity for a transform, and no other needs comparing.
+        placed.is_some_and(|placed| {
+            geometry.spacing_mm().is_none() || geometry.same_grid(&placed).is_ok()
+        })
     }
 
     /// The same fields without the nonsense that unused ones may hold.
     fn cleaned(mut self, geometry: &Geometry) -> Self {
         let unit_mm = self.unit_mm();
         let lengths = geometry.ras_from_index().step_lengths();
-        for axis in 0..3 {
-            let pixdim = &mut self.pixdim[axis + 1];
+        for (pixdim, length) in self.pixdim[1..].iter_mut().zip(lengths) {
             if !pixdim.is_finite() || *pixdim == 0.0 {
-                *pixdim = lengths[axis] / unit_mm;
+                *pixdim = length / unit_mm;
             }
         }
         if !self.pixdim[0].is_finite() {
@@ -182,18 +202,9 @@ fn close(a: &Affine, b: &Affine) -> bool {
     pairs.all(|(a, b)| (a - b).abs() <= 1e-9 * a.abs().max(1.0))
 }
 
-/// The sign of the third axis and the quaternion of a transform without shear.
-fn quaternion(affine: &Affine) -> Option<(f64, [f64; 3])> {
+/// The sign of the third axis and the quaternion of the rotation nearest to a transform.
+fn quaternion(affine: &Affine) -> (f64, [f64; 3]) {
     let mut steps = affine.nearest_rotation();
-    let lengths = affine.step_lengths();
-    for axis in 0..3 {
-        for (row, value) in affine.step(axis).into_iter().enumerate() {
-            // Written so that a NaN counts as sheared.
-            if !((value / lengths[axis] - steps[axis][row]).abs() < ROTATION_TOLERANCE) {
-                return None;
-            }
-        }
-    }
     let sign = if affine.determinant() < 0.0 { -1.0 } else { 1.0 };
     steps[2] = steps[2].map(|v| v * sign);
 
@@ -217,7 +228,7 @@ fn quaternion(affine: &Affine) -> Option<(f64, [f64; 3])> {
     }
     .map(|v| v / (2.0 * half));
     let positive = if a < 0.0 { -1.0 } else { 1.0 };
-    Some((sign, [b, c, d].map(|v| v * positive)))
+    (sign, [b, c, d].map(|v| v * positive))
 }
 
 #[cfg(test)]
@@ -263,6 +274,15 @@ mod tests {
         let placement = Placement::for_geometry(&geometry(Affine::from_rows(rows)), None);
         assert_eq!((placement.sform_code, placement.qform_code), (2, 0));
         assert_eq!(placement.srow[0][1], rows[0][1]);
+    }
+
+    #[test]
+    fn a_rotation_that_rounding_would_lose_is_left_to_the_sform() {
+        let (sin, cos) = (180.0_f64 - 0.03).to_radians().sin_cos();
+        let steps = [[2.0 * cos, 2.0 * sin, 0.0], [-3.0 * sin, 3.0 * cos, 0.0], [0.0, 0.0, 5.0]];
+        let wide = Geometry::new([4, 500, 600], Affine::from_columns(steps, [7.0, 8.0, 9.0]));
+        let placement = Placement::for_geometry(&wide.unwrap(), None);
+        assert_eq!((placement.sform_code, placement.qform_code), (2, 0));
     }
 
     #[test]

@@ -55,8 +55,8 @@ impl Image {
         bytes: u64,
         mut take: impl FnMut(&[T]) -> Result<(), VolumeError>,
     ) -> Result<(), VolumeError> {
-        let mut buffer = vec![0; CHUNK_BYTES];
-        let mut chunk: Vec<T> = Vec::with_capacity(CHUNK_BYTES / size_of::<T>());
+        let mut buffer = vec![0; CHUNK_BYTES.min(usize::try_from(bytes).unwrap_or(usize::MAX))];
+        let mut chunk: Vec<T> = Vec::with_capacity(buffer.len() / size_of::<T>());
         let mut left = bytes;
         while left > 0 {
             let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
