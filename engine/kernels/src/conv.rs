@@ -386,8 +386,9 @@ pub fn conv2d_backward_weight(x: &[f32], gradient: &[f32], shape: &Conv2dShape) 
         let images = (part * part_len).min(shape.batch)..((part + 1) * part_len).min(shape.batch);
         let outputs = group * shape.group_out()..(group + 1) * shape.group_out();
         let rows = channels.len() * shape.taps();
-        let start = part * len + outputs.start * shape.rows() + channels.start * shape.taps();
-        let place = target.at(start, (outputs.len() - 1) * shape.rows() + rows);
+        // Transposed, rows by outputs: so the smaller of the two factors is the one that gets packed.
+        let start = part * len + outputs.start * shape.rows() + channels.start * shape.taps() * outputs.len();
+        let place = target.at(start, rows * outputs.len());
         for (index, tile) in tiles(images, out_pixels, TILE_PIXELS).iter().enumerate() {
             let staged = if tile.images.len() > 1 { outputs.len() * tile.len() } else { 0 };
             with_scratch([rows * tile.len(), staged], |unrolled, staging| {
@@ -403,12 +404,22 @@ pub fn conv2d_backward_weight(x: &[f32], gradient: &[f32], shape: &Conv2dShape) 
                 // SAFETY: the block lies in the buffer (checked by `at`); no other task has the
                 // same part, group and channels.
                 unsafe {
-                    multiply(place, [shape.rows(), 1], index > 0, gradient, columns.transposed());
+                    multiply(place, [1, outputs.len()], index > 0, gradient, columns.transposed());
                 }
             });
         }
     });
-    sum_parts(sums, len)
+    let sums = sum_parts(sums, len);
+    let mut weight = vec![0.0; len];
+    let (rows, outputs) = (shape.rows(), shape.group_out());
+    for (weight, sums) in weight.chunks_exact_mut(rows * outputs).zip(sums.chunks_exact(rows * outputs)) {
+        for (output, weight) in weight.chunks_exact_mut(rows).enumerate() {
+            for (value, sums) in weight.iter_mut().zip(sums.chunks_exact(outputs)) {
+                *value = sums[output];
+            }
+        }
+    }
+    weight
 }
 
 /// Adds up the parts of `len` values each, in order.
