@@ -1,1 +1,5 @@
+//! What learns and what measures: networks, losses, weights.
+
 pub mod nn;
+pub mod synthetic_weights;
+pub mod weights;
