@@ -83,7 +83,9 @@ macro_rules! unet {
 
 unet!(ours, {
     use lamina_engine::nn::{BatchNorm2d as Norm, Conv2d as Conv, ConvTranspose2d as Up};
-    use lamina_engine::nn::{BatchNorm2dConfig, Conv2dConfig, ConvTranspose2dConfig, MaxPool2dConfig};
+    use lamina_engine::nn::{
+        BatchNorm2dConfig, Conv2dConfig, ConvTranspose2dConfig, MaxPool2dConfig,
+    };
 
     fn conv3(from: usize, to: usize, device: &Device) -> Conv {
         Conv2dConfig::new([from, to], [3, 3]).with_padding([1, 1]).with_bias(false).init(device)
@@ -115,7 +117,9 @@ unet!(ours, {
 });
 
 unet!(burns, {
-    use burn::nn::conv::{Conv2d as Conv, Conv2dConfig, ConvTranspose2d as Up, ConvTranspose2dConfig};
+    use burn::nn::conv::{
+        Conv2d as Conv, Conv2dConfig, ConvTranspose2d as Up, ConvTranspose2dConfig,
+    };
     use burn::nn::{BatchNorm as Norm, BatchNormConfig, PaddingConfig2d};
     use burn::tensor::activation::relu;
     use burn::tensor::module::max_pool2d;
@@ -152,7 +156,11 @@ unet!(burns, {
 });
 
 /// The median and the shortest time of a step, in milliseconds.
-fn time<M: Module>(mut model: M, steps: usize, forward: impl Fn(&M, Tensor<4>) -> Tensor<4>) -> [f64; 3] {
+fn time<M: Module>(
+    mut model: M,
+    steps: usize,
+    forward: impl Fn(&M, Tensor<4>) -> Tensor<4>,
+) -> [f64; 3] {
     let device = Device::flex().autodiff();
     let momentum = MomentumConfig { momentum: 0.9, dampening: 0.0, nesterov: false };
     let mut optimizer: ModuleOptimizer = SgdConfig::new().with_momentum(Some(momentum)).init();

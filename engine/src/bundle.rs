@@ -5,7 +5,6 @@
 //! against the manifest's hash, and the network's answer to a fixed input against
 //! the test vector, so that a bundle gives the results it was published with.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +19,7 @@ use crate::inference::{InferenceConfig, Labeler};
 use crate::networks::{Network, NetworkConfig};
 use crate::observer::ClassDice;
 use crate::preprocess::PreprocessConfig;
-use crate::weights::{self, NamedTensor, NamedTensors, Precision};
+use crate::weights::{self, NamedTensor, NamedTensors, Storage};
 
 const MANIFEST: &str = "model.toml";
 const WEIGHTS: &str = "weights.safetensors";
@@ -126,7 +125,7 @@ pub struct WeightsRecord {
     /// SHA-256 of `test_vector.safetensors`.
     pub test_vector_sha256: String,
     /// How the weights are stored.
-    pub precision: Precision,
+    pub storage: Storage,
 }
 
 impl Manifest {
@@ -143,7 +142,8 @@ impl Manifest {
             path: path.clone(),
         })?;
         if manifest.format != FORMAT {
-            let message = format!("expected a bundle of format {FORMAT}, found {}", manifest.format);
+            let message =
+                format!("expected a bundle of format {FORMAT}, found {}", manifest.format);
             return Err(EngineError::data(&path, message));
         }
         if !(2..=255).contains(&manifest.classes.len()) {
@@ -178,14 +178,18 @@ impl Model {
     /// Loads the bundle in `folder`.
     ///
     /// # Errors
-    /// What [`Manifest::read`] answers; [`EngineError::Weights`] when the weights are
+    /// What [`Manifest::read`] answers; [`EngineError::Bundle`] when the weights are
     /// not those of the manifest or the test vector is not met.
     pub fn load(folder: &Path, device: &OpenDevice) -> Result<Self, EngineError> {
         let manifest = Manifest::read(folder)?;
         let weights_path = folder.join(WEIGHTS);
         let bytes = read_hashed(&weights_path, &manifest.weights.sha256)?;
-        let (tensors, _) = weights::from_bytes(&bytes, &weights_path)?;
-        let network = weights::apply(manifest.network(&device.device), &tensors, &weights_path)?;
+        let network = weights::decode_weights(
+            manifest.network(&device.device),
+            &manifest.network.name_map(),
+            &bytes,
+            &weights_path,
+        )?;
         let model = Self { manifest, network, device: device.clone() };
         model.check_test_vector(folder)?;
         Ok(model)
@@ -198,23 +202,23 @@ impl Model {
             device: &self.device.device,
             config: &self.manifest.inference,
             channels: self.manifest.preprocessing.channels(),
-            size_multiple: self.manifest.network.size_multiple(),
+            architecture: &self.manifest.network,
         }
     }
 
     fn check_test_vector(&self, folder: &Path) -> Result<(), EngineError> {
         let path = folder.join(TEST_VECTOR);
         let bytes = read_hashed(&path, &self.manifest.weights.test_vector_sha256)?;
-        let (tensors, _) = weights::from_bytes(&bytes, &path)?;
+        let (tensors, _) = weights::decode(&bytes, &path, |_| true)?;
         let (Some(input), Some(expected)) = (tensors.get("input"), tensors.get("logits")) else {
-            return Err(EngineError::weights(&path, "expected the tensors `input` and `logits`"));
+            return Err(EngineError::bundle(&path, "expected the tensors `input` and `logits`"));
         };
         let shape = [1, self.manifest.preprocessing.channels(), 0, 0];
         let fits = matches!(input.shape[..], [batch, channels, _, _]
             if batch == shape[0] && channels == shape[1]);
         if !fits {
             let message = format!("`input` is {:?}, not what the network takes", input.shape);
-            return Err(EngineError::weights(&path, message));
+            return Err(EngineError::bundle(&path, message));
         }
         let found = answer(&self.network, input, &self.device.device);
         let largest = expected.values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
@@ -228,7 +232,7 @@ impl Model {
         if same_size && difference <= TOLERANCE * largest {
             return Ok(());
         }
-        Err(EngineError::weights(
+        Err(EngineError::bundle(
             &path,
             format!(
                 "the network does not give the answers that it was published with: expected a \
@@ -247,30 +251,28 @@ impl Model {
 pub fn write_bundle(
     folder: &Path,
     mut manifest: Manifest,
-    tensors: &NamedTensors,
-    precision: Precision,
+    network: &Network,
+    storage: Storage,
 ) -> Result<Manifest, EngineError> {
     std::fs::create_dir_all(folder)
         .map_err(|source| EngineError::Write { path: folder.to_path_buf(), source })?;
     let weights_path = folder.join(WEIGHTS);
-    let bytes = weights::to_bytes(tensors, HashMap::new(), precision)?;
+    let names = manifest.network.name_map();
+    let bytes = weights::encode_weights(network, &names, storage);
     write_file(&weights_path, &bytes)?;
 
     // The vector is that of the weights as stored, which may have been rounded.
     let device = Device::flex();
-    let (stored, _) = weights::from_bytes(&bytes, &weights_path)?;
-    let network = weights::apply(manifest.network(&device), &stored, &weights_path)?;
+    let fresh = manifest.network(&device);
+    let network = weights::decode_weights(fresh, &names, &bytes, &weights_path)?;
     let input = test_input(&manifest);
     let logits = answer(&network, &input, &device);
     let vector = NamedTensors::from([("input".to_owned(), input), ("logits".to_owned(), logits)]);
-    let vector = weights::to_bytes(&vector, HashMap::new(), Precision::F32)?;
+    let vector = weights::encode(vector, Storage::F32, None);
     write_file(&folder.join(TEST_VECTOR), &vector)?;
 
-    manifest.weights = WeightsRecord {
-        sha256: sha256(&bytes),
-        test_vector_sha256: sha256(&vector),
-        precision,
-    };
+    manifest.weights =
+        WeightsRecord { sha256: sha256(&bytes), test_vector_sha256: sha256(&vector), storage };
     let text = toml::to_string(&manifest).map_err(|error| EngineError::Input {
         message: format!("the manifest cannot be written as TOML: {error}"),
     })?;
@@ -285,7 +287,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// A fixed input that differs at every pixel: `[1, channels, size, size]` between −1 and 1.
 fn test_input(manifest: &Manifest) -> NamedTensor {
-    let size = 32_usize.next_multiple_of(manifest.network.size_multiple());
+    let size = manifest.network.padded(32);
     let shape = vec![1, manifest.preprocessing.channels(), size, size];
     let count = shape.iter().product::<usize>();
     let values = (0..count).map(|index| ((index * 7919 % 1009) as f32 / 504.0) - 1.0).collect();
@@ -308,7 +310,7 @@ fn read_hashed(path: &Path, expected: &str) -> Result<Vec<u8>, EngineError> {
             "this file is damaged or not the one that {MANIFEST} describes: expected SHA-256 \
              {expected}, found {found}"
         );
-        return Err(EngineError::weights(path, message));
+        return Err(EngineError::bundle(path, message));
     }
     Ok(bytes)
 }

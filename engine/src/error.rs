@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use lamina_io::VolumeError;
 
+use crate::weights::WeightsError;
+
 /// Why the engine could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -72,12 +74,16 @@ pub enum EngineError {
         message: String,
     },
 
-    /// Weights that do not fit the network, or a bundle that is not what its manifest says.
+    /// Weights that cannot be read, written or used.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+
+    /// A checkpoint or a bundle that is not what it says.
     #[error("{message}: {path}")]
-    Weights {
+    Bundle {
         /// What was expected and what was found.
         message: String,
-        /// The weights file or the bundle folder.
+        /// The file or the folder.
         path: PathBuf,
     },
 
@@ -123,8 +129,8 @@ impl EngineError {
         Self::Data { message: message.into(), path: path.to_path_buf() }
     }
 
-    /// Weights that do not fit.
-    pub fn weights(path: &Path, message: impl Into<String>) -> Self {
-        Self::Weights { message: message.into(), path: path.to_path_buf() }
+    /// A checkpoint or a bundle that is not what it says.
+    pub fn bundle(path: &Path, message: impl Into<String>) -> Self {
+        Self::Bundle { message: message.into(), path: path.to_path_buf() }
     }
 }

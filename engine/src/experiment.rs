@@ -89,10 +89,10 @@ impl Experiment {
     /// # Errors
     /// [`EngineError::Dataset`] when it is not there or does not parse.
     pub fn read_dataset(&self, experiment: &Path) -> Result<DatasetConfig, EngineError> {
-        let configs = experiment.parent().and_then(Path::parent).map_or_else(
-            || PathBuf::from(".."),
-            Path::to_path_buf,
-        );
+        let configs = experiment
+            .parent()
+            .and_then(Path::parent)
+            .map_or_else(|| PathBuf::from(".."), Path::to_path_buf);
         let path = configs.join("datasets").join(format!("{}.toml", self.dataset));
         Ok(DatasetConfig::read(&path)?)
     }

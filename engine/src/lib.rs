@@ -16,6 +16,7 @@ pub mod networks;
 pub mod nn;
 pub mod observer;
 pub mod preprocess;
+pub mod synthetic_weights;
 pub mod tensor;
 pub mod training;
 pub mod weights;

@@ -126,10 +126,10 @@ pub enum Event {
     },
     /// Training has come to its end.
     TrainingFinished {
-        /// The best epoch, from 1.
-        best_epoch: usize,
-        /// Its mean Dice.
-        best_mean_dice: Option<f64>,
+        /// The epoch whose weights the bundle holds, from 1.
+        epoch: usize,
+        /// Their mean Dice over the held-out cases.
+        mean_dice: f64,
         /// Where the trained bundle lies.
         bundle: PathBuf,
     },

@@ -4,6 +4,7 @@
 //! second look at its values is cheap. ReLU can be done in the same pass.
 
 use crate::parallel::Shared;
+use crate::wide::wide;
 use rayon::prelude::*;
 
 /// How the values lie in memory: `[batch, channels, pixels]`.
@@ -75,7 +76,7 @@ fn sums(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> [f32; 2]) -> [f64; 2] {
 
 /// The sum of some values.
 pub(crate) fn sum(values: &[f32]) -> f64 {
-    sums(values, values, |a, _| [a, 0.0])[0]
+    wide(|| sums(values, values, |a, _| [a, 0.0])[0])
 }
 
 /// The sum of products.
@@ -101,37 +102,49 @@ pub fn batch_norm_train_forward(
     let statistics: Vec<[f32; 3]> = (0..shape.channels)
         .into_par_iter()
         .map(|channel| {
-            // Squares are taken of distances to the first value, lest a large mean eats their digits.
-            let pivot =
-                shape.planes(channel).next().and_then(|start| x.get(start)).copied().unwrap_or(0.0);
-            let mut total = [0.0_f64; 2];
-            for start in shape.planes(channel) {
-                let plane = &x[start..start + shape.pixels];
-                let [first, second] = sums(plane, plane, |value, _| {
-                    let distance = value - pivot;
-                    [distance, distance * distance]
-                });
-                total[0] += first;
-                total[1] += second;
-            }
-            let shift = total[0] / count;
-            let mean = f64::from(pivot) + shift;
-            let variance = (total[1] / count - shift * shift).max(0.0);
-            let inv_std = 1.0 / (variance + epsilon).sqrt();
-            let (mean, inv_std) = (mean as f32, inv_std as f32);
-            let (gamma, beta) = (gamma[channel], beta[channel]);
-            for start in shape.planes(channel) {
-                // SAFETY: each task writes the planes of its own channel.
-                let to = unsafe { target.slice(start, shape.pixels) };
-                normalize(&x[start..start + shape.pixels], to, [mean, inv_std * gamma, beta], relu);
-            }
-            [mean, inv_std, variance as f32]
+            wide(|| {
+                // Squares are taken of distances to the first value, lest a large mean eats their digits.
+                let pivot = shape
+                    .planes(channel)
+                    .next()
+                    .and_then(|start| x.get(start))
+                    .copied()
+                    .unwrap_or(0.0);
+                let mut total = [0.0_f64; 2];
+                for start in shape.planes(channel) {
+                    let plane = &x[start..start + shape.pixels];
+                    let [first, second] = sums(plane, plane, |value, _| {
+                        let distance = value - pivot;
+                        [distance, distance * distance]
+                    });
+                    total[0] += first;
+                    total[1] += second;
+                }
+                let shift = total[0] / count;
+                let mean = f64::from(pivot) + shift;
+                let variance = (total[1] / count - shift * shift).max(0.0);
+                let inv_std = 1.0 / (variance + epsilon).sqrt();
+                let (mean, inv_std) = (mean as f32, inv_std as f32);
+                let (gamma, beta) = (gamma[channel], beta[channel]);
+                for start in shape.planes(channel) {
+                    // SAFETY: each task writes the planes of its own channel.
+                    let to = unsafe { target.slice(start, shape.pixels) };
+                    normalize(
+                        &x[start..start + shape.pixels],
+                        to,
+                        [mean, inv_std * gamma, beta],
+                        relu,
+                    );
+                }
+                [mean, inv_std, variance as f32]
+            })
         })
         .collect();
     let column = |index: usize| statistics.iter().map(|row| row[index]).collect();
     BatchNormOutput { mean: column(0), inv_std: column(1), variance: column(2), y }
 }
 
+#[inline(always)]
 fn normalize(from: &[f32], to: &mut [f32], [mean, scale, shift]: [f32; 3], relu: bool) {
     if relu {
         for (to, from) in to.iter_mut().zip(from) {
@@ -162,7 +175,8 @@ pub fn batch_norm_apply(
     let planes = y.par_chunks_mut(shape.pixels.max(1)).zip(x.par_chunks(shape.pixels.max(1)));
     planes.enumerate().for_each(|(index, (to, from))| {
         let channel = index % shape.channels;
-        normalize(from, to, [mean[channel], scale[channel], shift[channel]], relu);
+        let factors = [mean[channel], scale[channel], shift[channel]];
+        wide(|| normalize(from, to, factors, relu));
     });
     y
 }
@@ -188,49 +202,51 @@ pub fn batch_norm_backward(
     let parameters: Vec<[f32; 2]> = (0..shape.channels)
         .into_par_iter()
         .map(|channel| {
-            let (gamma, beta) = (gamma[channel], beta[channel]);
-            let (mean, inv_std) = (mean[channel], inv_std[channel]);
-            // The same arithmetic as forward, so that the same values pass.
-            let scale = inv_std * gamma;
-            let passed = |gradient: f32, x: f32| {
-                if relu && (x - mean) * scale + beta <= 0.0 { 0.0 } else { gradient }
-            };
-            let mut total = [0.0_f64; 2];
-            for start in shape.planes(channel) {
-                let (dy, x) =
-                    (&gradient[start..start + shape.pixels], &x[start..start + shape.pixels]);
-                let [first, second] = if relu {
-                    sums(dy, x, |dy, x| {
-                        let dy = passed(dy, x);
-                        [dy, dy * (x - mean)]
-                    })
-                } else {
-                    sums(dy, x, |dy, x| [dy, dy * (x - mean)])
+            wide(|| {
+                let (gamma, beta) = (gamma[channel], beta[channel]);
+                let (mean, inv_std) = (mean[channel], inv_std[channel]);
+                // The same arithmetic as forward, so that the same values pass.
+                let scale = inv_std * gamma;
+                let passed = |gradient: f32, x: f32| {
+                    if relu && (x - mean) * scale + beta <= 0.0 { 0.0 } else { gradient }
                 };
-                total[0] += first;
-                total[1] += second;
-            }
-            let d_gamma = total[1] * f64::from(inv_std);
-            // Ioffe and Szegedy 2015, the equations after algorithm 1, with the sums drawn together:
-            // dx = scale * (dy - mean(dy) - x̂ * mean(dy * x̂))
-            let offset = (total[0] / count) as f32;
-            let slope = (d_gamma * f64::from(inv_std) / count) as f32;
-            for start in shape.planes(channel) {
-                let (dy, x) =
-                    (&gradient[start..start + shape.pixels], &x[start..start + shape.pixels]);
-                // SAFETY: each task writes the planes of its own channel.
-                let dx = unsafe { target.slice(start, shape.pixels) };
-                if relu {
-                    for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
-                        *dx = scale * (passed(dy, x) - offset - (x - mean) * slope);
-                    }
-                } else {
-                    for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
-                        *dx = scale * (dy - offset - (x - mean) * slope);
+                let mut total = [0.0_f64; 2];
+                for start in shape.planes(channel) {
+                    let (dy, x) =
+                        (&gradient[start..start + shape.pixels], &x[start..start + shape.pixels]);
+                    let [first, second] = if relu {
+                        sums(dy, x, |dy, x| {
+                            let dy = passed(dy, x);
+                            [dy, dy * (x - mean)]
+                        })
+                    } else {
+                        sums(dy, x, |dy, x| [dy, dy * (x - mean)])
+                    };
+                    total[0] += first;
+                    total[1] += second;
+                }
+                let d_gamma = total[1] * f64::from(inv_std);
+                // Ioffe and Szegedy 2015, the equations after algorithm 1, with the sums drawn together:
+                // dx = scale * (dy - mean(dy) - x̂ * mean(dy * x̂))
+                let offset = (total[0] / count) as f32;
+                let slope = (d_gamma * f64::from(inv_std) / count) as f32;
+                for start in shape.planes(channel) {
+                    let (dy, x) =
+                        (&gradient[start..start + shape.pixels], &x[start..start + shape.pixels]);
+                    // SAFETY: each task writes the planes of its own channel.
+                    let dx = unsafe { target.slice(start, shape.pixels) };
+                    if relu {
+                        for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
+                            *dx = scale * (passed(dy, x) - offset - (x - mean) * slope);
+                        }
+                    } else {
+                        for ((dx, &dy), &x) in dx.iter_mut().zip(dy).zip(x) {
+                            *dx = scale * (dy - offset - (x - mean) * slope);
+                        }
                     }
                 }
-            }
-            [d_gamma as f32, total[0] as f32]
+                [d_gamma as f32, total[0] as f32]
+            })
         })
         .collect();
     let column = |index: usize| parameters.iter().map(|row| row[index]).collect();

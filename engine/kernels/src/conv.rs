@@ -3,11 +3,12 @@
 //! Pixels are cut into tiles small enough for the second-level cache; a tile's neighborhoods are
 //! unrolled, multiplied with the weights and written straight to their place in the result.
 
-use crate::columns::{Tile, gather, scatter, tiles};
+use crate::columns::{Tile, gather, gather_strips, scatter, strip_shift, tiles};
 use crate::depthwise;
 use crate::matrix::{Matrix, multiply};
 use crate::parallel::Shared;
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -96,12 +97,36 @@ impl Conv2dShape {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0]
     }
 
+    /// Whether the kernel's rows are taken one by one from strips of the image: for tiles that lie
+    /// in one image, and unless the rows are so far apart that strips are longer than columns.
+    fn by_strips(&self) -> bool {
+        let [kernel_height, _] = self.kernel;
+        self.stride == [1, 1]
+            && self.output()[1] == self.input[1]
+            && kernel_height > 1
+            && self.out_pixels() > TILE_PIXELS / 2
+            && strip_shift(self) < TILE_PIXELS
+    }
+
+    /// Into how many products a sum is cut, and how many rows a channel has in each.
+    fn parts(&self) -> [usize; 2] {
+        if self.by_strips() { self.kernel } else { [1, self.taps()] }
+    }
+
     /// The channels of a group, in blocks that unroll to about [`BLOCK_ROWS`] rows.
     fn channel_blocks(&self) -> Vec<Range<usize>> {
         let channels = self.group_in();
-        let pieces = (channels * self.taps()).div_ceil(BLOCK_ROWS).max(1);
+        let pieces = (channels * self.parts()[1]).div_ceil(BLOCK_ROWS).max(1);
         let step = channels.div_ceil(pieces).max(1);
         (0..channels).step_by(step).map(|start| start..channels.min(start + step)).collect()
+    }
+
+    /// How many values [`for_columns`] unrolls.
+    fn unrolled(&self, channels: usize, tile: &Tile) -> usize {
+        let [parts, rows] = self.parts();
+        channels
+            * rows
+            * (tile.len() + if self.by_strips() { (parts - 1) * strip_shift(self) } else { 0 })
     }
 }
 
@@ -121,25 +146,52 @@ fn with_scratch<R>(sizes: [usize; 2], work: impl FnOnce(&mut [f32], &mut [f32]) 
     })
 }
 
-/// The unrolled neighborhoods of a tile: read in place where nothing has to be unrolled, else
-/// written to `scratch`.
-fn columns<'a>(
-    x: &'a [f32],
+/// Visits the unrolled neighborhoods of a tile, part by part: read in place where nothing has to be
+/// unrolled, else written to `scratch`.
+fn for_columns(
+    x: &[f32],
     shape: &Conv2dShape,
     channels: Range<usize>,
     tile: &Tile,
-    scratch: &'a mut [f32],
-) -> Matrix<'a> {
-    let rows = channels.len() * shape.taps();
+    scratch: &mut [f32],
+    mut visit: impl FnMut(usize, Matrix<'_>),
+) {
+    let [parts, rows] = shape.parts();
+    let size = [channels.len() * rows, tile.len()];
+    let unrolled = &mut scratch[..shape.unrolled(channels.len(), tile)];
     if shape.is_pointwise() && tile.images.len() == 1 {
         let pixels = shape.in_pixels();
-        let start =
-            (tile.images.start * shape.in_channels + channels.start) * pixels + tile.pixels.start;
-        return Matrix::by_rows(&x[start..], [rows, tile.len()], pixels);
+        let first = tile.images.start * shape.in_channels + channels.start;
+        visit(0, Matrix::by_rows(&x[first * pixels + tile.pixels.start..], size, pixels));
+    } else if shape.by_strips() {
+        gather_strips(x, shape, channels, tile, unrolled);
+        let shift = strip_shift(shape);
+        for part in 0..parts {
+            let len = tile.len() + (parts - 1) * shift;
+            visit(part, Matrix::by_rows(&unrolled[part * shift..], size, len));
+        }
+    } else {
+        gather(x, shape, channels, tile, unrolled);
+        visit(0, Matrix::by_rows(unrolled, size, tile.len()));
     }
-    let unrolled = &mut scratch[..rows * tile.len()];
-    gather(x, shape, channels, tile, unrolled);
-    Matrix::by_rows(unrolled, [rows, tile.len()], tile.len())
+}
+
+/// Orders a weight by (group, part, output, input, place in the part).
+fn by_parts<'a>(weight: &'a [f32], shape: &Conv2dShape) -> Cow<'a, [f32]> {
+    let [parts, rows] = shape.parts();
+    if parts == 1 {
+        return Cow::Borrowed(weight);
+    }
+    let group_len = shape.group_out() * shape.rows();
+    let mut ordered = Vec::with_capacity(weight.len());
+    for group in weight.chunks_exact(group_len.max(1)) {
+        for part in 0..parts {
+            for kernel in group.chunks_exact(parts * rows) {
+                ordered.extend_from_slice(&kernel[part * rows..(part + 1) * rows]);
+            }
+        }
+    }
+    Cow::Owned(ordered)
 }
 
 /// Channels `channels` of a tile as a matrix with one row each; copied to `scratch` where the tile
@@ -190,13 +242,15 @@ pub fn conv2d_forward(
     let mut y = vec![0.0; shape.batch * shape.out_channels * out_pixels];
     let target = Shared::new(&mut y);
     let work = tasks(shape, out_pixels);
+    let weight = by_parts(weight, shape);
+    let [parts, part_rows] = shape.parts();
+    let blocks = shape.channel_blocks();
     work.par_iter().for_each(|(group, tile)| {
         let outputs = group * shape.group_out()..(group + 1) * shape.group_out();
         let spans_images = tile.images.len() > 1;
-        let blocks = shape.channel_blocks();
-        let rows = blocks[0].len() * shape.taps();
+        let unrolled = shape.unrolled(blocks[0].len(), tile);
         let staged = if spans_images { outputs.len() * tile.len() } else { 0 };
-        with_scratch([rows * tile.len(), staged], |unrolled, staging| {
+        with_scratch([unrolled, staged], |unrolled, staging| {
             let stage = Shared::new(staging);
             let (place, row_step) = if spans_images {
                 (stage.at(0, staged), tile.len())
@@ -216,18 +270,19 @@ pub fn conv2d_forward(
                 }
             }
             for (block, channels) in blocks.iter().enumerate() {
-                let columns =
-                    columns(x, shape, offset(channels, group * shape.group_in()), tile, unrolled);
-                let weights = Matrix::by_rows(
-                    &weight[outputs.start * shape.rows() + channels.start * shape.taps()..],
-                    [outputs.len(), columns.rows],
-                    shape.rows(),
-                );
-                // SAFETY: the tile's rows lie in the buffer (checked by `at`) and no other task
-                // has the same group, images and pixels.
-                unsafe {
-                    multiply(place, [row_step, 1], block > 0 || bias.is_some(), weights, columns)
-                };
+                let inputs = offset(channels, group * shape.group_in());
+                for_columns(x, shape, inputs, tile, unrolled, |part, columns| {
+                    let first = (group * parts + part) * outputs.len() * shape.group_in();
+                    let weights = Matrix::by_rows(
+                        &weight[(first + channels.start) * part_rows..],
+                        [outputs.len(), columns.rows],
+                        shape.group_in() * part_rows,
+                    );
+                    let add = block + part > 0 || bias.is_some();
+                    // SAFETY: the tile's rows lie in the buffer (checked by `at`) and no other task
+                    // has the same group, images and pixels.
+                    unsafe { multiply(place, [row_step, 1], add, weights, columns) };
+                });
             }
             if spans_images {
                 // SAFETY: the staging buffer is this thread's own.
@@ -372,27 +427,24 @@ pub fn conv2d_backward_weight(x: &[f32], gradient: &[f32], shape: &Conv2dShape) 
         return depthwise::backward_weight(x, gradient, shape);
     }
     let blocks = shape.channel_blocks();
-    // Each part of the batch has a sum of its own; these are added up in order at the end.
-    let parts = WEIGHT_TASKS.div_ceil(blocks.len() * shape.groups).clamp(1, shape.batch.max(1));
-    let part_len = shape.batch.div_ceil(parts);
+    let [parts, part_rows] = shape.parts();
+    // Each share of the batch has a sum of its own; these are added up in order at the end.
+    let sum_count = WEIGHT_TASKS.div_ceil(blocks.len() * shape.groups).clamp(1, shape.batch.max(1));
+    let share = shape.batch.div_ceil(sum_count);
     let len = shape.out_channels * shape.rows();
-    let mut sums = vec![0.0; parts * len];
+    let mut sums = vec![0.0; sum_count * len];
     let target = Shared::new(&mut sums);
-    let work: Vec<(usize, usize, &Range<usize>)> = (0..parts)
-        .flat_map(|part| (0..shape.groups).map(move |group| (part, group)))
-        .flat_map(|(part, group)| blocks.iter().map(move |block| (part, group, block)))
+    let work: Vec<(usize, usize, &Range<usize>)> = (0..sum_count)
+        .flat_map(|sum| (0..shape.groups).map(move |group| (sum, group)))
+        .flat_map(|(sum, group)| blocks.iter().map(move |block| (sum, group, block)))
         .collect();
-    work.par_iter().for_each(|&(part, group, channels)| {
-        let images = (part * part_len).min(shape.batch)..((part + 1) * part_len).min(shape.batch);
+    work.par_iter().for_each(|&(sum, group, channels)| {
+        let images = (sum * share).min(shape.batch)..((sum + 1) * share).min(shape.batch);
         let outputs = group * shape.group_out()..(group + 1) * shape.group_out();
-        let rows = channels.len() * shape.taps();
-        let start = part * len + outputs.start * shape.rows() + channels.start * shape.taps();
-        let place = target.at(start, (outputs.len() - 1) * shape.rows() + rows);
         for (index, tile) in tiles(images, out_pixels, TILE_PIXELS).iter().enumerate() {
             let staged = if tile.images.len() > 1 { outputs.len() * tile.len() } else { 0 };
-            with_scratch([rows * tile.len(), staged], |unrolled, staging| {
-                let columns =
-                    columns(x, shape, offset(channels, group * shape.group_in()), tile, unrolled);
+            let unrolled = shape.unrolled(channels.len(), tile);
+            with_scratch([unrolled, staged], |unrolled, staging| {
                 let gradient = pixels(
                     gradient,
                     [shape.out_channels, out_pixels],
@@ -400,27 +452,46 @@ pub fn conv2d_backward_weight(x: &[f32], gradient: &[f32], shape: &Conv2dShape) 
                     tile,
                     staging,
                 );
-                // SAFETY: the block lies in the buffer (checked by `at`); no other task has the
-                // same part, group and channels.
-                unsafe {
-                    multiply(place, [shape.rows(), 1], index > 0, gradient, columns.transposed());
-                }
+                let inputs = offset(channels, group * shape.group_in());
+                for_columns(x, shape, inputs, tile, unrolled, |part, columns| {
+                    // Transposed, rows by outputs: so the smaller of the two factors gets packed.
+                    let first = (group * parts + part) * shape.group_in() + channels.start;
+                    let start = sum * len + first * part_rows * outputs.len();
+                    let place = target.at(start, columns.rows * outputs.len());
+                    // SAFETY: the block lies in the buffer (checked by `at`); no other task has the
+                    // same sum, group and channels.
+                    unsafe {
+                        multiply(
+                            place,
+                            [1, outputs.len()],
+                            index > 0,
+                            gradient,
+                            columns.transposed(),
+                        );
+                    }
+                });
             });
         }
     });
-    sum_parts(sums, len)
-}
-
-/// Adds up the parts of `len` values each, in order.
-pub(crate) fn sum_parts(mut sums: Vec<f32>, len: usize) -> Vec<f32> {
-    let (total, rest) = sums.split_at_mut(len);
-    for part in rest.chunks_exact(len.max(1)) {
-        for (sum, value) in total.iter_mut().zip(part) {
-            *sum += value;
+    let mut weight = vec![0.0; len];
+    let (inputs, outputs) = (shape.group_in(), shape.group_out());
+    // A cache line of sums holds 16 outputs, which therefore share a task.
+    weight.par_chunks_mut(shape.rows() * 16).enumerate().for_each(|(chunk, weight)| {
+        for (output, weight) in weight.chunks_exact_mut(shape.rows()).enumerate() {
+            let (group, output) =
+                ((chunk * 16 + output) / outputs, (chunk * 16 + output) % outputs);
+            for (input, kernel) in weight.chunks_exact_mut(shape.taps()).enumerate() {
+                for (part, kernel_part) in kernel.chunks_exact_mut(part_rows).enumerate() {
+                    let first = ((group * parts + part) * inputs + input) * part_rows;
+                    for (row, value) in kernel_part.iter_mut().enumerate() {
+                        let places = sums[(first + row) * outputs + output..].iter().step_by(len);
+                        *value = places.sum();
+                    }
+                }
+            }
         }
-    }
-    sums.truncate(len);
-    sums
+    });
+    weight
 }
 
 /// The gradient of a convolution with respect to its bias: the sum over images and pixels.
@@ -521,6 +592,15 @@ mod tests {
             Conv2dShape { dilation: [5, 12], padding: [5, 12], ..base },
             Conv2dShape { kernel: [5, 2], padding: [3, 0], ..base },
             Conv2dShape { kernel: [2, 4], padding: [0, 2], stride: [1, 3], ..base },
+            Conv2dShape { dilation: [2, 2], padding: [2, 2], input: [17, 19], ..base },
+            Conv2dShape { dilation: [2, 1], padding: [0, 1], input: [23, 19], groups: 2, ..base },
+            Conv2dShape {
+                kernel: [5, 3],
+                padding: [3, 1],
+                input: [12, 16],
+                in_channels: 150,
+                ..base
+            },
             Conv2dShape { groups: 2, ..base },
             Conv2dShape { groups: 2, stride: [2, 2], ..base },
             Conv2dShape { out_channels: 6, groups: 6, ..base },

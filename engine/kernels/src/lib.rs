@@ -16,6 +16,7 @@ mod parallel;
 mod pool;
 mod resize;
 mod transposed;
+mod wide;
 
 pub use batch_norm::{
     BatchNormOutput, BatchNormShape, batch_norm_apply, batch_norm_backward,

@@ -1,5 +1,6 @@
 //! Maximum over windows.
 
+use crate::wide::wide;
 use rayon::prelude::*;
 
 /// Which windows are looked at.
@@ -62,7 +63,7 @@ pub fn max_pool2d_forward(x: &[f32], shape: &Pool2dShape) -> (Vec<f32>, Vec<u32>
         .with_min_len(4)
         .for_each(|((y, winners), x)| {
             if shape.is_halving() {
-                halve(x, shape, y, winners)
+                wide(|| halve(x, shape, y, winners));
             } else {
                 scan(x, shape, y, winners)
             }
@@ -76,6 +77,7 @@ fn wins(value: f32, best: f32) -> bool {
     value > best || value.is_nan()
 }
 
+#[inline(always)]
 fn halve(x: &[f32], shape: &Pool2dShape, y: &mut [f32], winners: &mut [u32]) {
     let width = shape.input[1];
     let out_width = shape.output()[1];

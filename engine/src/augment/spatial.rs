@@ -77,7 +77,8 @@ impl Warp {
                 let (floor_y, floor_x) = (from_y.floor(), from_x.floor());
                 let (weight_y, weight_x) = ((from_y - floor_y) as f32, (from_x - floor_x) as f32);
                 let (floor_y, floor_x) = (floor_y as i64, floor_x as i64);
-                for (channel, slice) in neighbors(source.index, source.neighbors, depth).enumerate() {
+                for (channel, slice) in neighbors(source.index, source.neighbors, depth).enumerate()
+                {
                     let at = |y: i64, x: i64| {
                         if y < 0 || x < 0 || y >= height as i64 || x >= width as i64 {
                             0.0
@@ -104,8 +105,7 @@ mod tests {
 
     /// A 2 x 3 slice with the values 1..=6 and the same labels, three slices deep.
     fn case() -> (Array3<f32>, Array3<u8>) {
-        let slices =
-            Array3::from_shape_fn([3, 2, 3], |(k, j, i)| (100 * k + j * 3 + i + 1) as f32);
+        let slices = Array3::from_shape_fn([3, 2, 3], |(k, j, i)| (100 * k + j * 3 + i + 1) as f32);
         let labels = Array3::from_shape_fn([3, 2, 3], |(_, j, i)| (j * 3 + i + 1) as u8);
         (slices, labels)
     }

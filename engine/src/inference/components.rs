@@ -25,7 +25,8 @@ pub fn keep_largest_component(mut volume: LabelVolume, of: LargestComponent) -> 
         LargestComponent::Off => {}
         LargestComponent::Foreground => keep(&mut volume.labels, |label| label != 0),
         LargestComponent::EachClass => {
-            let classes: Vec<u8> = volume.counts().into_keys().filter(|&class| class != 0).collect();
+            let classes: Vec<u8> =
+                volume.counts().into_keys().filter(|&class| class != 0).collect();
             for class in classes {
                 keep(&mut volume.labels, |label| label == class);
             }
@@ -96,10 +97,7 @@ mod tests {
 
     #[test]
     fn foreground_components_may_hold_several_classes() {
-        assert_eq!(
-            kept(&[1, 2, 0, 1, 1, 2], LargestComponent::Foreground),
-            [0, 0, 0, 1, 1, 2]
-        );
+        assert_eq!(kept(&[1, 2, 0, 1, 1, 2], LargestComponent::Foreground), [0, 0, 0, 1, 1, 2]);
     }
 
     #[test]

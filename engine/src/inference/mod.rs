@@ -125,11 +125,8 @@ impl Clock<'_> {
         let seconds = self.started.elapsed().as_secs_f64();
         self.started = Instant::now();
         // Stopping is heard between slices; here it would leave nothing to keep.
-        let _ = self.observer.on(&Event::StageFinished {
-            case: self.case.to_owned(),
-            stage,
-            seconds,
-        });
+        let _ =
+            self.observer.on(&Event::StageFinished { case: self.case.to_owned(), stage, seconds });
         seconds
     }
 }

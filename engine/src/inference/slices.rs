@@ -5,7 +5,7 @@ use ndarray::{Array3, Array4, ArrayView3, ArrayViewMut2, Axis, Zip, s};
 
 use super::{InferenceConfig, MirrorAxis};
 use crate::error::EngineError;
-use crate::networks::Network;
+use crate::networks::{Network, NetworkConfig};
 use crate::observer::Flow;
 use crate::preprocess::{Prepared, resample_linear};
 use crate::tensor::{to_array, to_tensor};
@@ -21,8 +21,8 @@ pub struct Labeler<'a> {
     pub config: &'a InferenceConfig,
     /// Channels of its input.
     pub channels: usize,
-    /// Height and width are padded to multiples of this.
-    pub size_multiple: usize,
+    /// The network's settings, which say to what sizes slices are padded.
+    pub architecture: &'a NetworkConfig,
 }
 
 /// Labels of all slices at the in-plane resolution of the source.
@@ -68,9 +68,8 @@ impl Labeler<'_> {
     /// without the padding: `[batch, class, height, width]` of the prepared slices.
     fn scores(&self, prepared: &Prepared, slices: std::ops::Range<usize>) -> Array4<f32> {
         let [height, width] = prepared.slice_shape();
-        let padded = [height, width].map(|size| size.next_multiple_of(self.size_multiple));
-        let mut input =
-            Array4::zeros([slices.len(), self.channels, padded[0], padded[1]]);
+        let padded = [height, width].map(|size| self.architecture.padded(size));
+        let mut input = Array4::zeros([slices.len(), self.channels, padded[0], padded[1]]);
         let mut corner = [0, 0];
         for (index, input) in slices.zip(input.axis_iter_mut(Axis(0))) {
             corner = prepared.write_input(index, input);
@@ -125,14 +124,12 @@ fn argmax(scores: ArrayView3<'_, f32>, mut labels: ArrayViewMut2<'_, u8>) {
     let mut best = scores.index_axis(Axis(0), 0).to_owned();
     labels.fill(0);
     for (class, scores) in scores.axis_iter(Axis(0)).enumerate().skip(1) {
-        Zip::from(&mut labels).and(&mut best).and(&scores).for_each(
-            |label, best, &score| {
-                if score > *best {
-                    *best = score;
-                    *label = class as u8;
-                }
-            },
-        );
+        Zip::from(&mut labels).and(&mut best).and(&scores).for_each(|label, best, &score| {
+            if score > *best {
+                *best = score;
+                *label = class as u8;
+            }
+        });
     }
 }
 

@@ -1,7 +1,10 @@
 //! Losses: how far logits are from the reference labels.
 //!
 //! All of them take logits, and labels one-hot with a mask of the pixels that
-//! count, so that ignored pixels have neither loss nor gradient.
+//! count, so that ignored pixels have neither loss nor gradient. [`ohem`], which ranks
+//! pixels, takes labels as they are.
+
+pub mod ohem;
 
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use serde::{Deserialize, Serialize};
@@ -68,10 +71,15 @@ impl LossConfig {
     ///
     /// # Shapes
     /// - output: `[1]`
-    pub fn forward(self, output: NetworkOutput, target: &Target) -> Tensor<1> {
+    pub fn forward(
+        self,
+        output: NetworkOutput,
+        auxiliary_weights: &[f64],
+        target: &Target,
+    ) -> Tensor<1> {
         let main = self.of_logits(output.logits, target);
-        output.auxiliary.into_iter().fold(main, |sum, (weight, logits)| {
-            sum + self.of_logits(logits, target).mul_scalar(weight)
+        output.auxiliary.into_iter().zip(auxiliary_weights).fold(main, |sum, (logits, weight)| {
+            sum + self.of_logits(logits, target).mul_scalar(*weight)
         })
     }
 
@@ -118,10 +126,8 @@ mod tests {
     /// Two pixels, two classes: the first is class 1 with p = 0.75, the second is ignored.
     fn example() -> (Tensor<4>, Target) {
         let logit = 3.0_f32.ln();
-        let logits = Tensor::from_data(
-            TensorData::new(vec![0.0, 5.0, logit, 0.0], [1, 2, 1, 2]),
-            &cpu(),
-        );
+        let logits =
+            Tensor::from_data(TensorData::new(vec![0.0, 5.0, logit, 0.0], [1, 2, 1, 2]), &cpu());
         (logits, Target::new(&[1, IGNORE_LABEL], [1, 1, 2], 2, &cpu()))
     }
 
@@ -148,7 +154,7 @@ mod tests {
     fn an_ignored_pixel_has_no_gradient() {
         let (logits, target) = example();
         let device = cpu().autodiff();
-        let logits = logits.to_device(&device).require_grad();
+        let logits = logits.autodiff().require_grad();
         let target = Target {
             one_hot: target.one_hot.to_device(&device),
             mask: target.mask.to_device(&device),

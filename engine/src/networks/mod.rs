@@ -1,29 +1,83 @@
 //! The architectures: an enum and a `match`.
 //!
-//! Each file holds one network and reads like its paper's figure. Networks
+//! Each file or folder holds one network and reads like its paper's figure. Networks
 //! return logits; softmax belongs to the loss and to inference.
 
+pub mod bpnet;
 pub mod unet;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
+use crate::weights::{self, NameMap};
+use bpnet::{Bpnet, BpnetConfig};
 use unet::{Unet, UnetConfig};
 
+/// A setting from which no network can be built.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("`{key}` is {value}, expected {expected}")]
+pub struct InvalidSetting {
+    /// The key as it stands in the configuration file.
+    pub key: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// What would be right.
+    pub expected: String,
+}
+
 /// Which network, with its settings; `[network.unet]` in a file.
+///
+/// Channels and classes are not among the settings: preprocessing and the data set
+/// say how many there are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkConfig {
+    /// [`bpnet`]
+    Bpnet(BpnetConfig),
     /// [`unet`]
     Unet(UnetConfig),
 }
 
+/// A published form of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogueEntry {
+    /// Its name, e.g. `bpnet-s3-w32`.
+    pub name: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// Its settings.
+    pub config: NetworkConfig,
+}
+
+/// The published forms of the networks, by name.
+pub fn catalogue() -> Vec<CatalogueEntry> {
+    const BPNET: &str =
+        "Nie, Xue, Zhang. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020";
+    const UNET: &str = "Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597";
+    let bpnet = |name, stages, width| CatalogueEntry {
+        name,
+        paper: BPNET,
+        config: NetworkConfig::Bpnet(BpnetConfig { stages, width, ..BpnetConfig::default() }),
+    };
+    vec![
+        bpnet("bpnet-s3-w32", 3, 32),
+        bpnet("bpnet-s3", 3, 48),
+        bpnet("bpnet-s4", 4, 48),
+        CatalogueEntry {
+            name: "unet",
+            paper: UNET,
+            config: NetworkConfig::Unet(UnetConfig::default()),
+        },
+    ]
+}
+
 impl NetworkConfig {
-    /// The name under which the catalogue, bundles and the command line know it.
+    /// The key under which a file names it.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Bpnet(_) => "bpnet",
             Self::Unet(_) => "unet",
         }
     }
@@ -34,21 +88,66 @@ impl NetworkConfig {
     /// [`EngineError::Config`] names the key, its value and what would be right.
     pub fn validate(&self) -> Result<(), EngineError> {
         match self {
+            Self::Bpnet(config) => config.validate(),
             Self::Unet(config) => config.validate(),
         }
+        .map_err(|InvalidSetting { key, value, expected }| {
+            let key = format!("network.{}.{key}", self.name());
+            EngineError::config(key, value, format!("expected {expected}"))
+        })
     }
 
     /// Height and width of the input are padded to a multiple of this.
     pub fn size_multiple(&self) -> usize {
         match self {
+            Self::Bpnet(_) => 1,
             Self::Unet(config) => config.size_multiple(),
         }
+    }
+
+    /// Height and width of the input are padded to at least this.
+    pub fn smallest_size(&self) -> usize {
+        match self {
+            Self::Bpnet(config) => config.smallest_size(),
+            Self::Unet(config) => config.size_multiple(),
+        }
+    }
+
+    /// The size to which an input is padded.
+    pub fn padded(&self, size: usize) -> usize {
+        size.max(self.smallest_size()).next_multiple_of(self.size_multiple())
     }
 
     /// A network with fresh weights.
     pub fn init(&self, in_channels: usize, num_classes: usize, device: &Device) -> Network {
         match self {
+            Self::Bpnet(config) => {
+                let config = BpnetConfig { in_channels, num_classes, ..config.clone() };
+                Network::Bpnet(config.init(device))
+            }
             Self::Unet(config) => Network::Unet(config.init(in_channels, num_classes, device)),
+        }
+    }
+
+    /// How its weights are called in a file: as in the reference code where there is one.
+    pub fn name_map(&self) -> NameMap {
+        match self {
+            Self::Bpnet(_) => {
+                NameMap { reference_name: bpnet::reference_name, is_alias: bpnet::is_alias }
+            }
+            Self::Unet(_) => NameMap::SAME,
+        }
+    }
+
+    /// The weight of each auxiliary head in the loss; the main logits have weight one.
+    pub fn auxiliary_weights(&self) -> Vec<f64> {
+        match self {
+            Self::Bpnet(config) => {
+                let mut weights = config.output_weights();
+                weights.pop();
+                weights
+            }
+            Self::Unet(_) => Vec::new(),
         }
     }
 }
@@ -58,13 +157,16 @@ impl NetworkConfig {
 pub struct NetworkOutput {
     /// `[batch, num_classes, height, width]`, the size of the input.
     pub logits: Tensor<4>,
-    /// Logits of the auxiliary heads, each of the same shape, with its weight in the loss.
-    pub auxiliary: Vec<(f64, Tensor<4>)>,
+    /// Logits of the auxiliary heads, each of the same shape.
+    pub auxiliary: Vec<Tensor<4>>,
 }
 
 /// Any of the networks.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one network, not a collection of them")]
 pub enum Network {
+    /// [`bpnet`]
+    Bpnet(Bpnet),
     /// [`unet`]
     Unet(Unet),
 }
@@ -77,6 +179,7 @@ impl Network {
     /// - output: `[batch, num_classes, height, width]`
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         match self {
+            Self::Bpnet(network) => network.forward_inference(input),
             Self::Unet(network) => network.forward(input),
         }
     }
@@ -84,39 +187,28 @@ impl Network {
     /// Logits and those of the auxiliary heads: what the loss needs.
     pub fn forward_training(&self, input: Tensor<4>) -> NetworkOutput {
         match self {
+            Self::Bpnet(network) => {
+                let output = network.forward(input);
+                NetworkOutput { logits: output.logits, auxiliary: output.auxiliary }
+            }
             Self::Unet(network) => {
                 NetworkOutput { logits: network.forward(input), auxiliary: Vec::new() }
             }
         }
     }
 
-    /// Trainable parameters. Burn's own count includes the running statistics of batch norm.
+    /// Trainable parameters, auxiliary heads included.
     pub fn trainable_parameters(&self) -> usize {
-        let mut count = TrainableCount::default();
-        self.visit(&mut count);
-        count.sum
-    }
-}
-
-/// Sums the sizes of parameters that are learned; running statistics are kept, not learned.
-#[derive(Default)]
-struct TrainableCount {
-    field: Vec<String>,
-    sum: usize,
-}
-
-impl ModuleVisitor for TrainableCount {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.field.push(name.to_owned());
+        weights::trainable_parameters(self, |_| true)
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.field.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !self.field.last().is_some_and(|name| name.starts_with("running_")) {
-            self.sum += param.lazy_shape().num_elements();
+    /// Trainable parameters that reach the main logits.
+    pub fn inference_parameters(&self) -> usize {
+        match self {
+            Self::Bpnet(network) => {
+                weights::trainable_parameters(network, |path| !network.is_auxiliary(path))
+            }
+            Self::Unet(_) => self.trainable_parameters(),
         }
     }
 }

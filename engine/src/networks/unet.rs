@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::EngineError;
+use super::InvalidSetting;
 use crate::nn::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig,
     MaxPool2d, MaxPool2dConfig,
@@ -36,19 +36,16 @@ impl UnetConfig {
     /// Whether a network of these settings can be built.
     ///
     /// # Errors
-    /// [`EngineError::Config`] names the key, its value and what would be right.
-    pub fn validate(&self) -> Result<(), EngineError> {
+    /// [`InvalidSetting`] names the key, its value and what would be right.
+    pub fn validate(&self) -> Result<(), InvalidSetting> {
+        let refuse = |key, value: usize, expected: &str| {
+            Err(InvalidSetting { key, value: value.to_string(), expected: expected.to_owned() })
+        };
         if !(1..=1024).contains(&self.base_channels) {
-            let expected = "expected 1 to 1024 channels";
-            return Err(EngineError::config(
-                "network.unet.base_channels",
-                self.base_channels,
-                expected,
-            ));
+            return refuse("base_channels", self.base_channels, "1 to 1024 channels");
         }
         if !(2..=8).contains(&self.depth) {
-            let expected = "expected 2 to 8 levels";
-            return Err(EngineError::config("network.unet.depth", self.depth, expected));
+            return refuse("depth", self.depth, "2 to 8 levels");
         }
         Ok(())
     }

@@ -174,7 +174,10 @@ impl Preprocessor {
         let target = |size: usize, from: f64, to: f64| {
             ((size as f64 * from / to).round() as usize).clamp(1, 8192)
         };
-        Ok(Resampling::new([height, width], [target(height, y, target_y), target(width, x, target_x)]))
+        Ok(Resampling::new(
+            [height, width],
+            [target(height, y, target_y), target(width, x, target_x)],
+        ))
     }
 }
 
@@ -217,8 +220,9 @@ impl Prepared {
     pub fn undo(&self, labels: ArrayView3<'_, u8>) -> LabelVolume {
         let mut turned = Array3::zeros(self.turned_shape);
         self.bounds.of_mut(turned.view_mut()).assign(&labels);
-        let mut volume = LabelVolume::new(self.order.inverse().turn(&turned), self.geometry.clone())
-            .expect("labels were turned back to the shape of their geometry");
+        let mut volume =
+            LabelVolume::new(self.order.inverse().turn(&turned), self.geometry.clone())
+                .expect("labels were turned back to the shape of their geometry");
         volume.source = self.source.clone();
         volume
     }
@@ -228,9 +232,9 @@ impl Prepared {
     /// # Errors
     /// [`EngineError::Input`] when `labels` lie on another grid than the volume.
     pub fn prepare_labels(&self, labels: &LabelVolume) -> Result<Array3<u8>, EngineError> {
-        self.geometry
-            .same_grid(&labels.geometry)
-            .map_err(|mismatch| EngineError::Input { message: format!("image and labels differ: {mismatch}") })?;
+        self.geometry.same_grid(&labels.geometry).map_err(|mismatch| EngineError::Input {
+            message: format!("image and labels differ: {mismatch}"),
+        })?;
         let turned = self.order.turn(&labels.labels);
         Ok(resample_nearest(self.bounds.of(turned.view()), self.resampling))
     }
@@ -247,7 +251,8 @@ fn dims<T>(array: &Array3<T>) -> [usize; 3] {
 }
 
 fn refuse_non_finite(voxels: &Array3<f32>) -> Result<(), EngineError> {
-    let Some(((k, j, i), value)) = voxels.indexed_iter().find(|(_, value)| !value.is_finite()) else {
+    let Some(((k, j, i), value)) = voxels.indexed_iter().find(|(_, value)| !value.is_finite())
+    else {
         return Ok(());
     };
     let count = voxels.iter().filter(|value| !value.is_finite()).count();

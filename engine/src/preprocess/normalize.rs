@@ -43,12 +43,20 @@ impl Normalization {
             Self::Percentile { lower, upper }
                 if !(0.0 <= lower && lower < upper && upper <= 100.0) =>
             {
-                refuse("percentile", format!("{lower}, {upper}"), "expected 0 <= lower < upper <= 100")
+                refuse(
+                    "percentile",
+                    format!("{lower}, {upper}"),
+                    "expected 0 <= lower < upper <= 100",
+                )
             }
             Self::Window { level_hu, width_hu }
                 if !(level_hu.is_finite() && width_hu.is_finite() && width_hu > 0.0) =>
             {
-                refuse("window", format!("{level_hu}, {width_hu}"), "expected a finite level and a width above 0")
+                refuse(
+                    "window",
+                    format!("{level_hu}, {width_hu}"),
+                    "expected a finite level and a width above 0",
+                )
             }
             _ => Ok(()),
         }

@@ -189,8 +189,7 @@ mod tests {
     fn a_batch_is_the_same_on_any_number_of_threads() {
         let cases = cases();
         let augmentation = varied();
-        let training =
-            TrainingConfig { batch_size: 3, patch: [4, 4], ..TrainingConfig::default() };
+        let training = TrainingConfig { batch_size: 3, patch: [4, 4], ..TrainingConfig::default() };
         let batches = Batches::new(&cases, &augmentation, &training, 1, 7);
         assert_eq!(batches.per_epoch(), 2);
         let order = batches.order(5);
@@ -202,8 +201,7 @@ mod tests {
     fn epochs_and_seeds_differ_and_repeat() {
         let cases = cases();
         let augmentation = varied();
-        let training =
-            TrainingConfig { batch_size: 3, patch: [4, 4], ..TrainingConfig::default() };
+        let training = TrainingConfig { batch_size: 3, patch: [4, 4], ..TrainingConfig::default() };
         let batch = |seed, epoch| {
             let batches = Batches::new(&cases, &augmentation, &training, 0, seed);
             batches.batch(epoch, &batches.order(epoch), 0)

@@ -5,6 +5,7 @@
 //! atomically, so weights and counters never part.
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
 use burn::module::Module;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sgd;
 use crate::error::EngineError;
-use crate::weights::{self, NamedTensor, NamedTensors, Precision};
+use crate::weights::{self, NameMap, NamedTensor, NamedTensors, Storage};
 
 const PROGRESS: &str = "lamina.progress";
 const MODEL: &str = "model.";
@@ -39,7 +40,7 @@ pub struct Progress {
 pub struct Checkpoint {
     /// Where the run stands.
     pub progress: Progress,
-    /// Weights and running statistics, by name.
+    /// Weights and running statistics, by their path in the network.
     pub model: NamedTensors,
     /// Velocities of the optimizer, by parameter name.
     pub velocities: NamedTensors,
@@ -48,12 +49,13 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Takes the state of a run.
     pub fn of<M: Module>(progress: Progress, module: &M, sgd: &Sgd) -> Self {
+        let model = weights::values_by_name(module, &NameMap::SAME);
         let velocities = sgd.velocities.iter().map(|(name, tensor)| {
             let values: Vec<f32> =
                 tensor.clone().into_data().try_to_vec().expect("velocities are f32");
             (name.clone(), NamedTensor { shape: vec![values.len()], values })
         });
-        Self { progress, model: weights::collect(module), velocities: velocities.collect() }
+        Self { progress, model, velocities: velocities.collect() }
     }
 
     /// Writes the file, atomically.
@@ -68,7 +70,9 @@ impl Checkpoint {
         let tensors =
             prefixed(MODEL, self.model).chain(prefixed(VELOCITY, self.velocities)).collect();
         let metadata = HashMap::from([(PROGRESS.to_owned(), progress)]);
-        weights::write(path, &tensors, metadata, Precision::F32)
+        let bytes = weights::encode(tensors, Storage::F32, Some(metadata));
+        lamina_io::atomic::write_atomically(path, |file| file.write_all(&bytes))?;
+        Ok(())
     }
 
     /// Reads a file that [`write`](Self::write) wrote.
@@ -76,13 +80,15 @@ impl Checkpoint {
     /// # Errors
     /// [`EngineError::Read`] or [`EngineError::Weights`] when it is not a checkpoint.
     pub fn read(path: &Path) -> Result<Self, EngineError> {
-        let (tensors, metadata) = weights::read(path)?;
+        let bytes = std::fs::read(path)
+            .map_err(|source| EngineError::Read { path: path.to_path_buf(), source })?;
+        let (tensors, metadata) = weights::decode(&bytes, path, |_| true)?;
         let progress = metadata
             .get(PROGRESS)
             .and_then(|json| serde_json::from_str(json).ok())
             .ok_or_else(|| {
                 let message = "expected a checkpoint of a training run, found other weights";
-                EngineError::weights(path, message)
+                EngineError::bundle(path, message)
             })?;
         let mut checkpoint =
             Self { progress, model: NamedTensors::new(), velocities: NamedTensors::new() };

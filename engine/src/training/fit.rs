@@ -11,12 +11,8 @@ use lamina_io::{LabelVolume, ReadOptions, read_labels, read_volume};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{
-    Batch, Batches, Checkpoint, Progress, RunFolder, Sgd, TrainingCase, initialize,
-};
-use crate::bundle::{
-    Manifest, MetricsRecord, TrainingRecord, WeightsRecord, sha256, write_bundle,
-};
+use super::{Batch, Batches, Checkpoint, Keep, Progress, RunFolder, Sgd, TrainingCase, initialize};
+use crate::bundle::{Manifest, MetricsRecord, TrainingRecord, WeightsRecord, sha256, write_bundle};
 use crate::device::OpenDevice;
 use crate::error::EngineError;
 use crate::experiment::Experiment;
@@ -25,7 +21,7 @@ use crate::losses::Target;
 use crate::networks::Network;
 use crate::observer::{ClassDice, Event, Flow, Observer};
 use crate::preprocess::{Prepared, Preprocessor};
-use crate::weights::{self, Precision};
+use crate::weights::{self, NameMap, Storage};
 
 /// Batches that are made ahead of the step that needs them.
 const PREFETCHED: usize = 4;
@@ -54,9 +50,9 @@ pub struct FitSummary {
     pub training_cases: usize,
     /// Held-out cases.
     pub validation_cases: usize,
-    /// The best epoch, from 1.
-    pub best_epoch: usize,
-    /// Mean case Dice of its weights, per foreground class.
+    /// The epoch whose weights the bundle holds, from 1.
+    pub epoch: usize,
+    /// Their mean case Dice on the held-out cases, per foreground class.
     pub dice: Vec<ClassDice>,
     /// The mean over the classes.
     pub mean_dice: f64,
@@ -65,8 +61,7 @@ pub struct FitSummary {
 }
 
 impl Fit<'_> {
-    /// Learns from the training cases, validates on the held-out ones, and leaves a
-    /// bundle of the best epoch.
+    /// Learns from the training cases, validates on the held-out ones, and leaves a bundle.
     ///
     /// A stopped run leaves a checkpoint, and resuming it gives the numbers that the
     /// uninterrupted run would have given.
@@ -78,25 +73,26 @@ impl Fit<'_> {
         let started = Instant::now();
         let recorder = self.run.record(observer)?;
         let Experiment { training, preprocessing, .. } = self.experiment;
-        let classes = &self.dataset.config.classes;
         let config_text = self.write_config()?;
 
-        let split =
-            self.dataset.split(self.experiment.fold, self.experiment.folds, self.experiment.seed)?;
+        let split = self.dataset.split(
+            self.experiment.fold,
+            self.experiment.folds,
+            self.experiment.seed,
+        )?;
         let preprocessor = Preprocessor::new(preprocessing.clone());
         let cases = read_cases(&split.training, |case| self.training_case(&preprocessor, case))?;
         let held_out = read_cases(&split.validation, |case| self.held_out(&preprocessor, case))?;
 
         let device = self.device.device.clone().autodiff();
-        let network =
-            self.experiment.network.init(preprocessing.channels(), classes.len(), &device);
-        let mut network = initialize(network, self.experiment.seed);
+        let mut network = initialize(self.fresh_network(&device), self.experiment.seed);
         let mut sgd = Sgd::new(training.momentum, training.nesterov, training.weight_decay);
         let mut progress =
             Progress { experiment_sha256: sha256(config_text.as_bytes()), ..Progress::default() };
         if let Some(checkpoint) = self.checkpoint_to_resume(&progress)? {
-            network = weights::apply(network, &checkpoint.model, &self.run.last())?;
             checkpoint.restore_velocities(&mut sgd, &self.device.device);
+            let path = self.run.last();
+            network = weights::fit_weights(network, &NameMap::SAME, checkpoint.model, &path)?;
             progress = checkpoint.progress;
         }
 
@@ -108,15 +104,18 @@ impl Fit<'_> {
             self.experiment.seed,
         );
         let per_epoch = batches.per_epoch();
-        tell(&recorder, &Event::TrainingStarted {
-            run_folder: self.run.path().to_path_buf(),
-            parameters: network.trainable_parameters(),
-            training_cases: cases.len(),
-            validation_cases: held_out.len(),
-            first_epoch: progress.epoch + 1,
-            epochs: training.epochs,
-            steps_per_epoch: per_epoch,
-        })?;
+        tell(
+            &recorder,
+            &Event::TrainingStarted {
+                run_folder: self.run.path().to_path_buf(),
+                parameters: network.trainable_parameters(),
+                training_cases: cases.len(),
+                validation_cases: held_out.len(),
+                first_epoch: progress.epoch + 1,
+                epochs: training.epochs,
+                steps_per_epoch: per_epoch,
+            },
+        )?;
 
         while progress.epoch < training.epochs {
             let epoch_started = Instant::now();
@@ -166,25 +165,34 @@ impl Fit<'_> {
             let dice =
                 if validated { self.validate(&network.valid(), &held_out)? } else { Vec::new() };
             let mean_dice = mean_of(&dice);
-            let best = mean_dice.is_some_and(|dice| progress.best.is_none_or(|(_, best)| dice > best));
+            let best =
+                mean_dice.is_some_and(|dice| progress.best.is_none_or(|(_, best)| dice > best));
             if let (true, Some(dice)) = (best, mean_dice) {
                 progress.best = Some((epoch, dice));
                 Checkpoint::of(progress.clone(), &network, &sgd).write(&self.run.best())?;
             }
             Checkpoint::of(progress.clone(), &network, &sgd).write(&self.run.last())?;
             let seconds = epoch_started.elapsed().as_secs_f64();
-            tell(&recorder, &Event::EpochFinished {
-                epoch: progress.epoch,
-                epochs: training.epochs,
-                training_loss,
-                dice,
-                mean_dice,
-                best,
-                seconds,
-                waiting_for_data: waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE),
-            })?;
+            tell(
+                &recorder,
+                &Event::EpochFinished {
+                    epoch: progress.epoch,
+                    epochs: training.epochs,
+                    training_loss,
+                    dice,
+                    mean_dice,
+                    best,
+                    seconds,
+                    waiting_for_data: waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE),
+                },
+            )?;
         }
-        self.finish(&network, &held_out, cases.len(), &progress, started, &recorder)
+        self.finish(&held_out, cases.len(), &progress, started, &recorder)
+    }
+
+    fn fresh_network(&self, device: &Device) -> Network {
+        let channels = self.experiment.preprocessing.channels();
+        self.experiment.network.init(channels, self.dataset.config.classes.len(), device)
     }
 
     /// Writes the experiment as resolved, or checks that it is the run's.
@@ -193,11 +201,12 @@ impl Fit<'_> {
             message: format!("the experiment cannot be written as TOML: {error}"),
         })?;
         self.run.write_text("config.toml", &text)?;
-        self.run.write_text("dataset.toml", &toml::to_string(&self.dataset.config).map_err(
-            |error| EngineError::Input {
+        self.run.write_text(
+            "dataset.toml",
+            &toml::to_string(&self.dataset.config).map_err(|error| EngineError::Input {
                 message: format!("the data set cannot be written as TOML: {error}"),
-            },
-        )?)?;
+            })?,
+        )?;
         Ok(text)
     }
 
@@ -213,17 +222,22 @@ impl Fit<'_> {
         let checkpoint = Checkpoint::read(&path)?;
         if checkpoint.progress.experiment_sha256 != fresh.experiment_sha256 {
             let message = "this checkpoint belongs to another experiment: its settings differ";
-            return Err(EngineError::weights(&path, message));
+            return Err(EngineError::bundle(&path, message));
         }
         Ok(Some(checkpoint))
     }
 
-    fn prepare(&self, preprocessor: &Preprocessor, case: &Case) -> Result<(Prepared, LabelVolume), EngineError> {
+    fn prepare(
+        &self,
+        preprocessor: &Preprocessor,
+        case: &Case,
+    ) -> Result<(Prepared, LabelVolume), EngineError> {
         let options = ReadOptions::default();
         let volume = read_volume(&case.image, &options)?;
         let labels = read_labels(&case.labels, &options)?;
         let classes = self.dataset.config.classes.len();
-        let known = |label: u8| usize::from(label) < classes || label == crate::losses::IGNORE_LABEL;
+        let known =
+            |label: u8| usize::from(label) < classes || label == crate::losses::IGNORE_LABEL;
         if let Some(label) = labels.counts().into_keys().find(|&label| !known(label)) {
             let last = classes - 1;
             let message = format!("expected labels 0 to {last}, found {label}");
@@ -235,7 +249,11 @@ impl Fit<'_> {
         Ok((prepared, labels))
     }
 
-    fn training_case(&self, preprocessor: &Preprocessor, case: &Case) -> Result<TrainingCase, EngineError> {
+    fn training_case(
+        &self,
+        preprocessor: &Preprocessor,
+        case: &Case,
+    ) -> Result<TrainingCase, EngineError> {
         let (prepared, labels) = self.prepare(preprocessor, case)?;
         let labels = prepared
             .prepare_labels(&labels)
@@ -264,30 +282,36 @@ impl Fit<'_> {
         let target = Target::new(&batch.labels, [size, height, width], classes, device);
         let input = Tensor::<4>::from_data(TensorData::new(batch.inputs, shape), device);
         let output = network.forward_training(input);
-        let loss = self.experiment.training.loss.forward(output, &target);
+        let loss = self.experiment.training.loss.forward(
+            output,
+            &self.experiment.network.auxiliary_weights(),
+            &target,
+        );
         let gradients = GradientsParams::from_grads(loss.backward(), network);
         let value: f32 = loss.into_scalar();
         (f64::from(value), gradients)
     }
 
     /// Mean case Dice of each foreground class over the held-out cases.
-    fn validate(&self, network: &Network, held_out: &[HeldOut]) -> Result<Vec<ClassDice>, EngineError> {
+    fn validate(
+        &self,
+        network: &Network,
+        held_out: &[HeldOut],
+    ) -> Result<Vec<ClassDice>, EngineError> {
         let config = &self.experiment.inference;
         let labeler = Labeler {
             network,
             device: &self.device.device,
             config,
             channels: self.experiment.preprocessing.channels(),
-            size_multiple: self.experiment.network.size_multiple(),
+            architecture: &self.experiment.network,
         };
         let classes = &self.dataset.config.classes[1..];
         let mut per_class = vec![Vec::new(); classes.len()];
         for case in held_out {
             let labels = label_slices(&case.prepared, &labeler, &|_, _| Flow::Continue)?;
-            let prediction = keep_largest_component(
-                case.prepared.undo(labels.view()),
-                config.largest_component,
-            );
+            let prediction =
+                keep_largest_component(case.prepared.undo(labels.view()), config.largest_component);
             for (class, values) in per_class.iter_mut().enumerate() {
                 values.extend(dice(&prediction, &case.reference, class as u8 + 1));
             }
@@ -295,29 +319,33 @@ impl Fit<'_> {
         let summary = classes.iter().zip(per_class).map(|(class, values)| ClassDice {
             class: class.name.clone(),
             cases: values.len(),
-            dice: (!values.is_empty())
-                .then(|| values.iter().sum::<f64>() / values.len() as f64),
+            dice: (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64),
         });
         Ok(summary.collect())
     }
 
-    /// Measures the best epoch's weights as the bundle stores them, and writes the bundle.
+    /// Writes the bundle of the epoch that is kept, and measures it.
     fn finish(
         &self,
-        network: &Network,
         held_out: &[HeldOut],
         training_cases: usize,
         progress: &Progress,
         started: Instant,
         observer: &dyn Observer,
     ) -> Result<FitSummary, EngineError> {
-        let best = Checkpoint::read(&self.run.best())?;
-        let network = weights::apply(network.valid(), &best.model, &self.run.best())?;
+        let path = match self.experiment.training.keep {
+            Keep::Last => self.run.last(),
+            Keep::Best => self.run.best(),
+        };
+        let kept = Checkpoint::read(&path)?;
+        let epoch = kept.progress.epoch;
+        let network = self.fresh_network(&self.device.device);
+        let network = weights::fit_weights(network, &NameMap::SAME, kept.model, &path)?;
         let dice = self.validate(&network, held_out)?;
-        let best_epoch = progress.best.map_or(progress.epoch, |(epoch, _)| epoch + 1);
         let config = &self.dataset.config;
         let fold = self.experiment.fold;
-        let measured_on = format!("{}, fold {fold}, {} cases, never trained on", config.name, held_out.len());
+        let measured_on =
+            format!("{}, fold {fold}, {} cases, never trained on", config.name, held_out.len());
         let manifest = Manifest {
             format: 1,
             name: format!("{}-{}", config.name, self.experiment.network.name()),
@@ -336,7 +364,7 @@ impl Fit<'_> {
                 training_cases,
                 seed: self.experiment.seed,
                 epochs: self.experiment.training.epochs,
-                epoch: best_epoch,
+                epoch,
                 lamina: env!("CARGO_PKG_VERSION").into(),
                 experiment_sha256: progress.experiment_sha256.clone(),
             },
@@ -344,23 +372,23 @@ impl Fit<'_> {
             weights: WeightsRecord {
                 sha256: String::new(),
                 test_vector_sha256: String::new(),
-                precision: Precision::F32,
+                storage: Storage::F32,
             },
         };
-        write_bundle(&self.run.bundle(), manifest, &best.model, Precision::F32)?;
+        write_bundle(&self.run.bundle(), manifest, &network, Storage::F32)?;
         let summary = FitSummary {
             parameters: network.trainable_parameters(),
             training_cases,
             validation_cases: held_out.len(),
-            best_epoch,
+            epoch,
             mean_dice: mean_of(&dice).unwrap_or(0.0),
             dice,
             seconds: started.elapsed().as_secs_f64(),
         };
         self.run.write_json("metrics.json", &summary)?;
         let _ = observer.on(&Event::TrainingFinished {
-            best_epoch,
-            best_mean_dice: Some(summary.mean_dice),
+            epoch,
+            mean_dice: summary.mean_dice,
             bundle: self.run.bundle(),
         });
         Ok(summary)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use batches::{Batch, Batches, TrainingCase};
 pub use checkpoint::{Checkpoint, Progress};
-pub use fit::{FitSummary, Fit};
+pub use fit::{Fit, FitSummary};
 pub use initialize::initialize;
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;
@@ -48,6 +48,21 @@ pub struct TrainingConfig {
     pub foreground_share: f64,
     /// Epochs from one validation to the next; the last epoch is always validated.
     pub validate_every: usize,
+    /// Which epoch's weights the bundle gets.
+    pub keep: Keep,
+}
+
+/// Which epoch's weights a run's bundle gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// The last epoch's: nothing about the held-out cases enters the choice, so their
+    /// Dice is an honest estimate.
+    #[default]
+    Last,
+    /// The epoch with the highest mean Dice on the held-out cases, which is then a
+    /// little too high an estimate.
+    Best,
 }
 
 impl Default for TrainingConfig {
@@ -64,6 +79,7 @@ impl Default for TrainingConfig {
             loss: LossConfig::default(),
             foreground_share: 0.33,
             validate_every: 1,
+            keep: Keep::Last,
         }
     }
 }

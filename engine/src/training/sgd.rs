@@ -80,8 +80,7 @@ impl ModuleMapper for Step<'_> {
         };
         self.sgd.velocities.insert(name, velocity);
 
-        let updated: Tensor<D> =
-            (flat - direction.mul_scalar(self.learning_rate)).reshape(shape);
+        let updated: Tensor<D> = (flat - direction.mul_scalar(self.learning_rate)).reshape(shape);
         let mut updated = Tensor::from_inner(updated);
         if tracked {
             updated = updated.require_grad();
