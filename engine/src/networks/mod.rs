@@ -54,7 +54,7 @@ pub struct CatalogueEntry {
 /// The published forms of the networks, by name.
 pub fn catalogue() -> Vec<CatalogueEntry> {
     const BPNET: &str =
-        "Nie, Xue, Zhang. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020";
+        "Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020";
     const UNET: &str = "Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597";
     let bpnet = |name, stages, width| CatalogueEntry {
         name,

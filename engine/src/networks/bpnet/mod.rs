@@ -1,6 +1,6 @@
 //! BPNet: Bidirectional Pyramid Networks for Semantic Segmentation.
 //!
-//! Nie, Xue, Zhang. ACCV 2020, and the code its authors released.
+//! Nie, Xue, Ren. ACCV 2020 (doi:10.1007/978-3-030-69525-5_39), and the code its authors released.
 //!
 //! A U-shaped network whose every stage is a decoder of its own: each new level of the encoder is
 //! passed down to the finest map and up again. Where paper and code differ, the code is followed
