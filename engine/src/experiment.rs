@@ -10,11 +10,12 @@ use lamina_io::dataset::DatasetConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::AugmentConfig;
+use crate::bundle::sha256;
 use crate::error::EngineError;
 use crate::inference::InferenceConfig;
 use crate::networks::NetworkConfig;
 use crate::preprocess::PreprocessConfig;
-use crate::training::TrainingConfig;
+use crate::training::{BundleConfig, TrainingConfig};
 
 /// `configs/experiments/<dataset>-<network>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,13 @@ pub struct Experiment {
     /// How it is used, in validation and by the bundle that comes out.
     #[serde(default)]
     pub inference: InferenceConfig,
+    /// What the bundle is made of.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub bundle: BundleConfig,
+}
+
+fn is_default(bundle: &BundleConfig) -> bool {
+    *bundle == BundleConfig::default()
 }
 
 fn default_folds() -> usize {
@@ -81,6 +89,18 @@ impl Experiment {
         self.augmentation.validate()?;
         self.training.validate(self.network.size_multiple())?;
         self.inference.validate()
+    }
+
+    /// The experiment as TOML, every key written out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("an experiment is plain data with string keys")
+    }
+
+    /// SHA-256 of all settings that decide what is learned: two runs with the same one
+    /// learn the same.
+    pub fn learning_sha256(&self) -> String {
+        let learning = Self { bundle: BundleConfig::default(), ..self.clone() };
+        sha256(learning.to_toml().as_bytes())
     }
 
     /// Reads the description of the experiment's data set, which lies in

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Batch, Batches, Checkpoint, Keep, Progress, RunFolder, Sgd, TrainingCase, initialize};
-use crate::bundle::{Manifest, MetricsRecord, TrainingRecord, WeightsRecord, sha256, write_bundle};
+use crate::bundle::{Manifest, MetricsRecord, TrainingRecord, WeightsRecord, write_bundle};
 use crate::device::OpenDevice;
 use crate::error::EngineError;
 use crate::experiment::Experiment;
@@ -21,7 +21,7 @@ use crate::losses::Target;
 use crate::networks::Network;
 use crate::observer::{ClassDice, Event, Flow, Observer};
 use crate::preprocess::{Prepared, Preprocessor};
-use crate::weights::{self, NameMap, Storage};
+use crate::weights::{self, NameMap};
 
 /// Batches that are made ahead of the step that needs them.
 const PREFETCHED: usize = 4;
@@ -73,8 +73,6 @@ impl Fit<'_> {
         let started = Instant::now();
         let recorder = self.run.record(observer)?;
         let Experiment { training, preprocessing, .. } = self.experiment;
-        let config_text = self.write_config()?;
-
         let split = self.dataset.split(
             self.experiment.fold,
             self.experiment.folds,
@@ -87,14 +85,17 @@ impl Fit<'_> {
         let device = self.device.device.clone().autodiff();
         let mut network = initialize(self.fresh_network(&device), self.experiment.seed);
         let mut sgd = Sgd::new(training.momentum, training.nesterov, training.weight_decay);
-        let mut progress =
-            Progress { experiment_sha256: sha256(config_text.as_bytes()), ..Progress::default() };
+        let mut progress = Progress {
+            experiment_sha256: self.experiment.learning_sha256(),
+            ..Progress::default()
+        };
         if let Some(checkpoint) = self.checkpoint_to_resume(&progress)? {
             checkpoint.restore_velocities(&mut sgd, &self.device.device);
             let path = self.run.last();
             network = weights::fit_weights(network, &NameMap::SAME, checkpoint.model, &path)?;
             progress = checkpoint.progress;
         }
+        self.write_config()?;
 
         let batches = Batches::new(
             &cases,
@@ -195,19 +196,11 @@ impl Fit<'_> {
         self.experiment.network.init(channels, self.dataset.config.classes.len(), device)
     }
 
-    /// Writes the experiment as resolved, or checks that it is the run's.
-    fn write_config(&self) -> Result<String, EngineError> {
-        let text = toml::to_string(self.experiment).map_err(|error| EngineError::Input {
-            message: format!("the experiment cannot be written as TOML: {error}"),
-        })?;
-        self.run.write_text("config.toml", &text)?;
-        self.run.write_text(
-            "dataset.toml",
-            &toml::to_string(&self.dataset.config).map_err(|error| EngineError::Input {
-                message: format!("the data set cannot be written as TOML: {error}"),
-            })?,
-        )?;
-        Ok(text)
+    /// Writes experiment and data set as resolved.
+    fn write_config(&self) -> Result<(), EngineError> {
+        let dataset = toml::to_string(&self.dataset.config).expect("a data set is plain data");
+        self.run.write_text("config.toml", &self.experiment.to_toml())?;
+        self.run.write_text("dataset.toml", &dataset)
     }
 
     fn checkpoint_to_resume(&self, fresh: &Progress) -> Result<Option<Checkpoint>, EngineError> {
@@ -333,7 +326,8 @@ impl Fit<'_> {
         started: Instant,
         observer: &dyn Observer,
     ) -> Result<FitSummary, EngineError> {
-        let path = match self.experiment.training.keep {
+        let storage = self.experiment.bundle.storage;
+        let path = match self.experiment.bundle.keep {
             Keep::Last => self.run.last(),
             Keep::Best => self.run.best(),
         };
@@ -341,6 +335,9 @@ impl Fit<'_> {
         let epoch = kept.progress.epoch;
         let network = self.fresh_network(&self.device.device);
         let network = weights::fit_weights(network, &NameMap::SAME, kept.model, &path)?;
+        let bytes = weights::encode_weights(&network, &NameMap::SAME, storage);
+        let network = self.fresh_network(&self.device.device);
+        let network = weights::decode_weights(network, &NameMap::SAME, &bytes, &path)?;
         let dice = self.validate(&network, held_out)?;
         let config = &self.dataset.config;
         let fold = self.experiment.fold;
@@ -372,10 +369,10 @@ impl Fit<'_> {
             weights: WeightsRecord {
                 sha256: String::new(),
                 test_vector_sha256: String::new(),
-                storage: Storage::F32,
+                storage,
             },
         };
-        write_bundle(&self.run.bundle(), manifest, &network, Storage::F32)?;
+        write_bundle(&self.run.bundle(), manifest, &network, storage)?;
         let summary = FitSummary {
             parameters: network.trainable_parameters(),
             training_cases,

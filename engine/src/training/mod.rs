@@ -20,6 +20,7 @@ pub use sgd::Sgd;
 
 use crate::error::EngineError;
 use crate::losses::LossConfig;
+use crate::weights::Storage;
 
 /// How a network learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,21 +49,6 @@ pub struct TrainingConfig {
     pub foreground_share: f64,
     /// Epochs from one validation to the next; the last epoch is always validated.
     pub validate_every: usize,
-    /// Which epoch's weights the bundle gets.
-    pub keep: Keep,
-}
-
-/// Which epoch's weights a run's bundle gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Keep {
-    /// The last epoch's: nothing about the held-out cases enters the choice, so their
-    /// Dice is an honest estimate.
-    #[default]
-    Last,
-    /// The epoch with the highest mean Dice on the held-out cases, which is then a
-    /// little too high an estimate.
-    Best,
 }
 
 impl Default for TrainingConfig {
@@ -79,7 +65,6 @@ impl Default for TrainingConfig {
             loss: LossConfig::default(),
             foreground_share: 0.33,
             validate_every: 1,
-            keep: Keep::Last,
         }
     }
 }
@@ -122,4 +107,27 @@ impl TrainingConfig {
         }
         Ok(())
     }
+}
+
+/// What the bundle of a run is made of. Nothing here changes what is learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BundleConfig {
+    /// Which epoch's weights it gets.
+    pub keep: Keep,
+    /// How they are stored; the Dice of the bundle is measured with the weights as stored.
+    pub storage: Storage,
+}
+
+/// Which epoch's weights a run's bundle gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// The last epoch's: nothing about the held-out cases enters the choice, so their
+    /// Dice is an honest estimate.
+    #[default]
+    Last,
+    /// The epoch with the highest mean Dice on the held-out cases, which is then a
+    /// little too high an estimate.
+    Best,
 }
