@@ -40,37 +40,53 @@ pub enum NetworkConfig {
     Unet(UnetConfig),
 }
 
-/// A published form of a network.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CatalogueEntry {
+/// A published form of a network, and what it costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NetworkEntry {
     /// Its name, e.g. `bpnet-s3-w32`.
     pub name: &'static str,
     /// Where it was published.
     pub paper: &'static str,
-    /// Its settings.
+    /// Trainable parameters with 3 input channels and 19 classes, auxiliary heads included.
+    pub params_training: usize,
+    /// Those that reach the main logits.
+    pub params_inference: usize,
+    /// Height and width are padded to a multiple of this.
+    pub size_multiple: usize,
+    /// Height and width are padded to at least this.
+    pub smallest_size: usize,
+    /// Its settings, as an experiment states them.
     pub config: NetworkConfig,
 }
 
-/// The published forms of the networks, by name.
-pub fn catalogue() -> Vec<CatalogueEntry> {
+/// The published forms of the networks, by name; parameters are counted from the modules.
+pub fn catalogue() -> Vec<NetworkEntry> {
     const BPNET: &str =
         "Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020";
     const UNET: &str = "Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597";
-    let bpnet = |name, stages, width| CatalogueEntry {
-        name,
-        paper: BPNET,
-        config: NetworkConfig::Bpnet(BpnetConfig { stages, width, ..BpnetConfig::default() }),
+    let bpnet = |stages, width| {
+        NetworkConfig::Bpnet(BpnetConfig { stages, width, ..BpnetConfig::default() })
     };
-    vec![
-        bpnet("bpnet-s3-w32", 3, 32),
-        bpnet("bpnet-s3", 3, 48),
-        bpnet("bpnet-s4", 4, 48),
-        CatalogueEntry {
-            name: "unet",
-            paper: UNET,
-            config: NetworkConfig::Unet(UnetConfig::default()),
-        },
+    [
+        ("bpnet-s3-w32", BPNET, bpnet(3, 32)),
+        ("bpnet-s3", BPNET, bpnet(3, 48)),
+        ("bpnet-s4", BPNET, bpnet(4, 48)),
+        ("unet", UNET, NetworkConfig::Unet(UnetConfig::default())),
     ]
+    .into_iter()
+    .map(|(name, paper, config)| {
+        let network = config.init(3, 19, &Device::flex());
+        NetworkEntry {
+            name,
+            paper,
+            params_training: network.trainable_parameters(),
+            params_inference: network.inference_parameters(),
+            size_multiple: config.size_multiple(),
+            smallest_size: config.smallest_size(),
+            config,
+        }
+    })
+    .collect()
 }
 
 impl NetworkConfig {
@@ -210,5 +226,24 @@ impl Network {
             }
             Self::Unet(_) => self.trainable_parameters(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_counts_what_the_papers_state() {
+        let counts: Vec<_> = catalogue()
+            .into_iter()
+            .map(|entry| (entry.name, entry.params_training, entry.params_inference))
+            .collect();
+        let millions = |count: usize| (count as f64 / 1e4).round() / 100.0;
+        let rounded: Vec<_> =
+            counts.into_iter().map(|(name, _, inference)| (name, millions(inference))).collect();
+        let expected =
+            [("bpnet-s3-w32", 5.11), ("bpnet-s3", 11.48), ("bpnet-s4", 39.35), ("unet", 31.04)];
+        assert_eq!(rounded, expected);
     }
 }
