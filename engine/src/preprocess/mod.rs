@@ -130,15 +130,20 @@ impl Preprocessor {
     /// [`EngineError::Input`] for voxels that are not numbers, for a volume without
     /// contrast, or where a spacing is wanted and the volume has none.
     pub fn prepare(&self, volume: &Volume) -> Result<Prepared, EngineError> {
-        let voxels = volume.to_f32();
+        let mut voxels = volume.to_f32();
         refuse_non_finite(&voxels)?;
         let order = self.config.plane.axis_order(&volume.geometry);
-        let turned = order.turn(&voxels); // [slice, height, width]
-        let turned_shape = dims(&turned);
-        let bounds = self.config.crop.bounds(turned.view());
-        let cropped = bounds.of(turned.view());
+        if order != AxisOrder::identity() {
+            voxels = order.turn(&voxels);
+        } // [slice, height, width]
+        let turned_shape = dims(&voxels);
+        let bounds = self.config.crop.bounds(voxels.view());
         let resampling = self.resampling(&volume.geometry, order, bounds)?;
-        let mut slices = resample_linear(cropped, resampling);
+        let mut slices = if bounds.shape() == turned_shape && resampling.is_identity() {
+            voxels // nothing to do, and a large volume is not copied
+        } else {
+            resample_linear(bounds.of(voxels.view()), resampling)
+        };
         self.config.normalization.apply(&mut slices)?;
         Ok(Prepared {
             slices,
