@@ -12,6 +12,7 @@ pub mod error;
 pub mod experiment;
 pub mod inference;
 pub mod losses;
+pub mod metrics;
 pub mod networks;
 pub mod nn;
 pub mod observer;

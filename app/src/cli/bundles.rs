@@ -1,0 +1,100 @@
+//! Which model is meant when none is named.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use lamina_engine::bundle::Manifest;
+
+/// Names a folder of models that is looked at before all others.
+const VARIABLE: &str = "LAMINA_MODELS";
+
+/// A model's folder and what it says about itself.
+pub struct Bundle {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What it says.
+    pub manifest: Manifest,
+    /// Whether the user named it.
+    pub named: bool,
+}
+
+/// The model in `folder`, or the bundled one where none is named.
+///
+/// # Errors
+/// When it cannot be read, or when there is not exactly one bundled model to take.
+pub fn choose(folder: Option<&Path>) -> anyhow::Result<Bundle> {
+    if let Some(folder) = folder {
+        let manifest = Manifest::read(folder).context("cannot use --model")?;
+        return Ok(Bundle { folder: folder.to_path_buf(), manifest, named: true });
+    }
+    let places = places();
+    for place in &places {
+        let found = bundles_in(place);
+        match found.as_slice() {
+            [] => {}
+            [folder] => {
+                let manifest = Manifest::read(folder).context("cannot use the bundled model")?;
+                return Ok(Bundle { folder: folder.clone(), manifest, named: false });
+            }
+            several => {
+                let names: Vec<String> =
+                    several.iter().map(|folder| folder.display().to_string()).collect();
+                bail!("name one of these with --model: {}", names.join(", "));
+            }
+        }
+    }
+    let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    bail!(
+        "found no model; name one with --model or set {VARIABLE}; looked in: {}",
+        places.join(", ")
+    )
+}
+
+/// Where models may lie, the most specific first.
+fn places() -> Vec<PathBuf> {
+    if let Some(folder) = std::env::var_os(VARIABLE) {
+        return vec![PathBuf::from(folder)];
+    }
+    let mut places = vec![PathBuf::from("models")];
+    if let Ok(program) = std::env::current_exe() {
+        places.extend(
+            program
+                .ancestors()
+                .skip(1)
+                .map(|folder| folder.join("models"))
+                .filter(|place| place.is_dir()),
+        );
+    }
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+    places.extend(sources.parent().map(|root| root.join("models")));
+    places
+}
+
+/// The bundles directly in `place`, sorted.
+fn bundles_in(place: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.join("model.toml").is_file())
+        .collect();
+    folders.sort();
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_with_a_manifest_are_bundles() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["b", "a", "empty"] {
+            std::fs::create_dir(place.path().join(name)).unwrap();
+        }
+        for name in ["b", "a"] {
+            std::fs::write(place.path().join(name).join("model.toml"), "").unwrap();
+        }
+        assert_eq!(bundles_in(place.path()), [place.path().join("a"), place.path().join("b")]);
+        assert!(bundles_in(&place.path().join("absent")).is_empty());
+    }
+}

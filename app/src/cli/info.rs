@@ -1,0 +1,165 @@
+//! `lamina info`: what is in a file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use lamina_io::{FileInfo, Limits, read_info};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::inputs::expand;
+use super::output::{Outcome, Output, error_line};
+use super::table::count;
+
+/// Show shape, spacing, orientation, values and labels of volumes.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// Volumes, or folders of them.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// One entry of the array that `--json` prints.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Read(Box<Facts>),
+    Failed { path: String, error: String },
+}
+
+/// The facts of one file, by their published names.
+#[derive(Debug, Serialize)]
+struct Facts {
+    path: String,
+    format: String,
+    shape: Vec<u64>,
+    spacing_mm: Option<[f64; 3]>,
+    affine: [[f64; 4]; 4],
+    orientation: String,
+    dtype: &'static str,
+    min: Option<f64>,
+    max: Option<f64>,
+    mean: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<i64, u64>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    nonfinite: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Runs `lamina info`.
+///
+/// # Errors
+/// When a folder holds no volume. A file that cannot be read is part of the answer.
+pub fn run(args: &InfoArgs, output: &Output) -> anyhow::Result<Outcome> {
+    let inputs = expand(&args.files)?;
+    let entries: Vec<Entry> = inputs.par_iter().map(|input| entry(&input.path)).collect();
+    let failed = entries.iter().filter(|entry| matches!(entry, Entry::Failed { .. })).count();
+    output.result(&entries, |entries| human(entries))?;
+    if !output.json() {
+        for entry in &entries {
+            if let Entry::Failed { error, .. } = entry {
+                output.problem(format!("error: {error}"));
+            }
+        }
+    }
+    if failed > 0 && entries.len() > 1 {
+        output.note(format!("{} of {} cannot be read", failed, count(entries.len(), "file")));
+    }
+    Ok(if failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+fn entry(path: &Path) -> Entry {
+    let shown = path.display().to_string();
+    match read_info(path, &Limits::default()) {
+        Ok(info) => Entry::Read(Box::new(Facts::new(shown, info))),
+        Err(error) => Entry::Failed { path: shown, error: error_line(&error) },
+    }
+}
+
+impl Facts {
+    fn new(path: String, info: FileInfo) -> Self {
+        Self {
+            path,
+            format: info.format,
+            shape: info.shape,
+            spacing_mm: info.spacing_mm,
+            affine: info.affine,
+            orientation: info.orientation,
+            dtype: info.dtype.name(),
+            min: info.min,
+            max: info.max,
+            mean: info.mean,
+            labels: info.labels,
+            nonfinite: info.nonfinite,
+        }
+    }
+}
+
+fn human(entries: &[Entry]) -> String {
+    let cards: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Read(facts) => Some(card(facts)),
+            Entry::Failed { .. } => None,
+        })
+        .collect();
+    cards.join("\n")
+}
+
+fn card(facts: &Facts) -> String {
+    let joined = |numbers: &[String], by: &str| numbers.join(by);
+    let shape: Vec<String> = facts.shape.iter().map(ToString::to_string).collect();
+    let spacing = facts.spacing_mm.map_or("unknown".to_owned(), |spacing| {
+        format!("{} mm", joined(&spacing.map(|step| short(Some(step))), " × "))
+    });
+    let mut lines = vec![
+        ("format", facts.format.clone()),
+        (
+            "shape",
+            format!(
+                "{} ({})",
+                joined(&shape, " × "),
+                &"x, y, z, t, u, v, w"[..facts.shape.len().clamp(1, 7) * 3 - 2]
+            ),
+        ),
+        ("spacing", spacing),
+        ("orientation", facts.orientation.clone()),
+        ("stored as", facts.dtype.to_owned()),
+        (
+            "values",
+            format!("{} to {}, mean {}", short(facts.min), short(facts.max), short(facts.mean)),
+        ),
+    ];
+    if facts.nonfinite > 0 {
+        lines.push(("not finite", count(facts.nonfinite as usize, "value")));
+    }
+    if let Some(labels) = &facts.labels {
+        let counts: Vec<String> =
+            labels.iter().map(|(label, voxels)| format!("{label}: {voxels}")).collect();
+        lines.push(("labels", joined(&counts, ", ")));
+    }
+    let rows: Vec<String> = facts.affine[..3]
+        .iter()
+        .map(|row| row.map(|entry| format!("{:>10}", short(Some(entry)))).join(" "))
+        .collect();
+    for (index, row) in rows.into_iter().enumerate() {
+        lines.push((if index == 0 { "RAS from voxel" } else { "" }, row));
+    }
+    let body = lines.iter().map(|(name, value)| format!("  {name:<15} {value}"));
+    let lines: Vec<String> = std::iter::once(facts.path.clone()).chain(body).collect();
+    lines.join("\n") + "\n"
+}
+
+/// A number with at most four digits behind the point.
+fn short(value: Option<f64>) -> String {
+    let Some(value) = value else { return "–".to_owned() };
+    let text = format!("{value:.4}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}

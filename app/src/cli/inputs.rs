@@ -1,0 +1,206 @@
+//! From the files and folders of a command line to cases, and from a prediction to its reference.
+//!
+//! Cases are known by their stem: the file name without the ending of its
+//! format. A reference may carry a suffix (`case_seg.nii.gz`) and an image a
+//! channel number (`case_0000.nii.gz`), as common data sets write them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use lamina_io::{case_stem, is_supported_name};
+
+/// What may follow the case's name in the name of a file.
+const SUFFIXES: [&str; 8] =
+    ["_seg", "_segmentation", "_label", "_labels", "_mask", "_gt", "_pred", "_0000"];
+
+/// One file that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The file, as the user wrote it.
+    pub path: PathBuf,
+    /// The case: the file's name without its ending.
+    pub case: String,
+}
+
+impl Input {
+    fn new(path: PathBuf) -> Self {
+        Self { case: case_stem(&path), path }
+    }
+}
+
+/// The files among `paths`, and the supported files in the folders among them.
+///
+/// A file that is named is taken whatever it is called; reading it tells.
+///
+/// # Errors
+/// When a folder cannot be read or holds nothing to work on.
+pub fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<Input>> {
+    let mut inputs: Vec<Input> = Vec::new();
+    for path in paths {
+        let found =
+            if path.is_dir() { supported_files(path)? } else { vec![Input::new(path.clone())] };
+        for input in found {
+            if !inputs.iter().any(|known| known.path == input.path) {
+                inputs.push(input);
+            }
+        }
+    }
+    Ok(inputs)
+}
+
+/// The supported files directly in `folder`, sorted by name.
+fn supported_files(folder: &Path) -> anyhow::Result<Vec<Input>> {
+    let cannot_read = || format!("cannot read this folder: {}", folder.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).with_context(cannot_read)? {
+        let path = entry.with_context(cannot_read)?.path();
+        if is_supported_name(&path) && path.is_file() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        bail!(
+            "expected a .nii, .nii.gz or .hdr/.img file, found none in this folder: {}",
+            folder.display()
+        );
+    }
+    paths.sort();
+    Ok(paths.into_iter().map(Input::new).collect())
+}
+
+/// Files of one folder, or a single file, by the case they belong to.
+#[derive(Debug, Clone, Default)]
+pub struct CaseFiles {
+    by_stem: BTreeMap<String, PathBuf>,
+}
+
+impl CaseFiles {
+    /// Looks into `path`.
+    ///
+    /// # Errors
+    /// When it does not exist, is an empty folder, or names one case twice.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        fs::metadata(path)
+            .with_context(|| format!("expected a file or a folder: {}", path.display()))?;
+        let mut by_stem = BTreeMap::new();
+        for Input { path, case } in expand(&[path.to_path_buf()])? {
+            if let Some(first) = by_stem.insert(case.clone(), path.clone()) {
+                bail!(
+                    "expected one file per case, found two of {case:?}: {} and {}",
+                    first.display(),
+                    path.display()
+                );
+            }
+        }
+        Ok(Self { by_stem })
+    }
+
+    /// Every case with its file, in sorted order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.by_stem.iter().map(|(stem, path)| (stem.as_str(), path.as_path()))
+    }
+
+    /// The file of `case`: by its very name, else by the name without suffixes.
+    ///
+    /// # Errors
+    /// When more than one file fits.
+    pub fn find(&self, case: &str) -> anyhow::Result<Option<&Path>> {
+        let key = case_key(case);
+        if let Some(path) = self.by_stem.get(case).or_else(|| self.by_stem.get(key)) {
+            return Ok(Some(path));
+        }
+        let fitting: Vec<&PathBuf> = self
+            .by_stem
+            .iter()
+            .filter(|(stem, _)| case_key(stem) == key)
+            .map(|(_, path)| path)
+            .collect();
+        match fitting.as_slice() {
+            [] => Ok(None),
+            [path] => Ok(Some(path)),
+            [first, second, ..] => {
+                bail!(
+                    "expected one file for case {case:?}, found {} and {}",
+                    first.display(),
+                    second.display()
+                )
+            }
+        }
+    }
+}
+
+/// The stem without what data sets put behind a case's name.
+fn case_key(stem: &str) -> &str {
+    let stripped = SUFFIXES.iter().find_map(|suffix| stem.strip_suffix(suffix));
+    stripped.filter(|key| !key.is_empty()).unwrap_or(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        folder
+    }
+
+    fn cases(inputs: &[Input]) -> Vec<&str> {
+        inputs.iter().map(|input| input.case.as_str()).collect()
+    }
+
+    #[test]
+    fn a_folder_gives_its_volumes_in_order_and_a_pair_once() {
+        let folder = folder(&["b.nii.gz", "a.hdr", "a.img", "._b.nii.gz", "notes.txt", "c.nii"]);
+        let inputs = expand(&[folder.path().to_path_buf()]).unwrap();
+        assert_eq!(cases(&inputs), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_folder_without_volumes_is_refused() {
+        let folder = folder(&["notes.txt"]);
+        let message = expand(&[folder.path().to_path_buf()]).unwrap_err().to_string();
+        assert!(
+            message.starts_with("expected a .nii, .nii.gz or .hdr/.img file, found none"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_named_twice_is_one_case() {
+        let file = PathBuf::from("x.nii");
+        assert_eq!(expand(&[file.clone(), file]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_reference_is_found_with_and_without_its_suffix() {
+        let folder =
+            folder(&["p1_seg.nii.gz", "p2.nii", "p3_0000.nii.gz", "p4.nii.gz", "p4_mask.nii.gz"]);
+        let files = CaseFiles::read(folder.path()).unwrap();
+        let name =
+            |case| files.find(case).unwrap().map(|path| path.file_name().unwrap().to_owned());
+        assert_eq!(name("p1").unwrap(), "p1_seg.nii.gz");
+        assert_eq!(name("p2_label").unwrap(), "p2.nii");
+        assert_eq!(name("p3").unwrap(), "p3_0000.nii.gz");
+        assert_eq!(name("p4").unwrap(), "p4.nii.gz");
+        assert_eq!(name("p5"), None);
+    }
+
+    #[test]
+    fn two_files_that_fit_are_named() {
+        let folder = folder(&["p_seg.nii.gz", "p_mask.nii.gz"]);
+        let message = CaseFiles::read(folder.path()).unwrap().find("p").unwrap_err().to_string();
+        assert!(message.contains("p_mask.nii.gz") && message.contains("p_seg.nii.gz"), "{message}");
+    }
+
+    #[test]
+    fn one_case_in_two_formats_is_refused() {
+        let folder = folder(&["p.nii", "p.nii.gz"]);
+        let message = CaseFiles::read(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("p.nii and"), "{message}");
+    }
+}

@@ -1,0 +1,329 @@
+//! The work on each case: read, segment, write, score, draw.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use lamina_engine::EngineError;
+use lamina_engine::bundle::Model;
+use lamina_engine::inference::{InferenceConfig, segment_volume};
+use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed_case};
+use lamina_engine::observer::{Event, Observer};
+use lamina_io::atomic::write_atomically;
+use lamina_io::{
+    LabelVolume, Modality, ReadOptions, Volume, read_labels, read_volume, write_labels,
+};
+
+use super::plan::Job;
+use super::report::{CaseResult, CaseStatus, ClassResult, ModelName, Prediction, Score};
+use super::{ModelClass, PredictArgs};
+use crate::cli::bundles::Bundle;
+use crate::cli::output::{Output, error_line};
+use crate::cli::progress::Progress;
+use crate::cli::sidecar::{ClassVolume, Recipe, Seconds, Sidecar, file_sha256};
+use crate::cli::table::number;
+use crate::montage::{Montage, MontageClass};
+
+/// What all cases share.
+pub(super) struct Run<'a> {
+    pub(super) args: &'a PredictArgs,
+    pub(super) output: &'a Output,
+    pub(super) bundle: Bundle,
+    pub(super) model: Model,
+    pub(super) classes: Vec<ModelClass>,
+    pub(super) device: String,
+    pub(super) progress: Progress<'a>,
+}
+
+/// A case that is done: its mask, and what it took.
+struct Finished {
+    labels: LabelVolume,
+    seconds: Option<Seconds>, // none where an earlier run made the mask
+    volume: Option<Volume>,   // none where it was not read for that reason
+}
+
+impl Run<'_> {
+    /// Takes the cases in turn; the flag says whether the user stopped it.
+    pub(super) fn all(&self, jobs: &[Job]) -> (Prediction, bool) {
+        let mut cases = Vec::new();
+        let mut scores = Vec::new();
+        let mut interrupted = false;
+        for (index, job) in jobs.iter().enumerate() {
+            if self.progress.interrupted() {
+                interrupted = true;
+                break;
+            }
+            self.progress.on(&Event::CaseStarted { case: job.case.clone() });
+            let finished = self.mask_of(job);
+            self.progress.clear();
+            if let Err(error) = &finished
+                && matches!(error.downcast_ref(), Some(EngineError::Stopped))
+            {
+                interrupted = true;
+                break;
+            }
+            let (result, score) = self.conclude(job, finished);
+            self.tell(index + 1, jobs.len(), &result);
+            scores.extend(score);
+            cases.push(result);
+        }
+        let names: BTreeMap<u8, String> =
+            self.classes.iter().map(|class| (class.label, class.name.clone())).collect();
+        let prediction = Prediction {
+            model: ModelName {
+                name: self.model.manifest.name.clone(),
+                folder: self.bundle.folder.clone(),
+                weights_sha256: self.model.manifest.weights.sha256.clone(),
+            },
+            device: self.device.clone(),
+            cases,
+            summary: (!scores.is_empty()).then(|| Report::new(scores, &names).summary),
+        };
+        (prediction, interrupted)
+    }
+
+    /// The mask of a case: made now, or by an earlier run that agrees in everything.
+    fn mask_of(&self, job: &Job) -> anyhow::Result<Finished> {
+        let recipe = Recipe {
+            model: self.model.manifest.name.clone(),
+            weights_sha256: self.model.manifest.weights.sha256.clone(),
+            input_sha256: file_sha256(&job.input)
+                .with_context(|| format!("cannot read: {}", job.input.display()))?,
+            inference: what_decides(&self.model.manifest.inference)?,
+        };
+        if job.mask.exists() && !self.args.overwrite {
+            if Sidecar::read(&job.sidecar)
+                .is_some_and(|sidecar| sidecar.vouches_for(&job.mask, &recipe))
+            {
+                let labels = read_labels(&job.mask, &ReadOptions::default())?;
+                return Ok(Finished { labels, seconds: None, volume: None });
+            }
+            bail!(
+                "a file with the name of the mask is there and was not made from this input by this model; \
+                 --overwrite replaces it: {}",
+                job.mask.display()
+            );
+        }
+        self.segment(job, recipe)
+    }
+
+    /// Reads, segments and writes one case.
+    fn segment(&self, job: &Job, recipe: Recipe) -> anyhow::Result<Finished> {
+        let started = Instant::now();
+        let volume = read_volume(&job.input, &ReadOptions::default())?;
+        let read = started.elapsed().as_secs_f64();
+        self.refuse_other_modality(&volume, job)?;
+
+        let segmentation = segment_volume(&job.case, &volume, &self.model, &self.progress)
+            .with_context(|| format!("cannot segment: {}", job.input.display()))?;
+
+        let started = Instant::now();
+        if job.sidecar.exists() {
+            std::fs::remove_file(&job.sidecar)
+                .context("cannot remove the record of an earlier run")?;
+        }
+        write_labels(&job.mask, &segmentation.labels)?;
+        let took = segmentation.seconds;
+        let seconds = Seconds {
+            read,
+            prepare: took.prepare,
+            infer: took.infer,
+            restore: took.restore,
+            write: started.elapsed().as_secs_f64(),
+        };
+        let record = Sidecar {
+            case: job.case.clone(),
+            recipe,
+            mask_sha256: file_sha256(&job.mask).context("cannot read the mask back")?,
+            lamina_version: env!("CARGO_PKG_VERSION").to_owned(),
+            device: self.device.clone(),
+            seconds,
+            classes: self.volumes(&segmentation.labels),
+        };
+        if let Err(error) = record.write(&job.sidecar) {
+            let _ = std::fs::remove_file(&job.mask); // without its record it would not count as done
+            return Err(error);
+        }
+        Ok(Finished { labels: segmentation.labels, seconds: Some(seconds), volume: Some(volume) })
+    }
+
+    /// The bundled model is taken for nothing but what it was made for.
+    fn refuse_other_modality(&self, volume: &Volume, job: &Job) -> anyhow::Result<()> {
+        let expected = &self.model.manifest.modality;
+        let found = match &volume.modality {
+            Some(Modality::Ct) => "ct",
+            Some(Modality::Mr) => "mr",
+            _ => return Ok(()), // the file does not say
+        };
+        if !self.bundle.named && found != expected {
+            bail!(
+                "the bundled model is for {expected} and this is {found}; name a model with --model: {}",
+                job.input.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Scores and draws a case, and says what came of it.
+    fn conclude(
+        &self,
+        job: &Job,
+        finished: anyhow::Result<Finished>,
+    ) -> (CaseResult, Option<CaseReport>) {
+        let labels: Vec<u8> = self.classes.iter().map(|class| class.label).collect();
+        let mut result = CaseResult {
+            case: job.case.clone(),
+            status: CaseStatus::Failed,
+            input: job.input.clone(),
+            mask: None,
+            montage: None,
+            seconds: None,
+            classes: Vec::new(),
+            error: None,
+        };
+        let reference =
+            job.reference.as_deref().map(|path| read_labels(path, &ReadOptions::default()));
+        let finished = match finished {
+            Ok(finished) => finished,
+            Err(error) => {
+                let reason = error_line(error.as_ref());
+                result.error = Some(reason.clone());
+                let classes = failed_case(reference.and_then(Result::ok).as_ref(), &labels);
+                let scored = job.reference.is_some();
+                let report = CaseReport { case: job.case.clone(), classes, error: Some(reason) };
+                return (result, scored.then_some(report));
+            }
+        };
+        result.status =
+            if finished.seconds.is_some() { CaseStatus::Done } else { CaseStatus::Skipped };
+        result.mask = Some(job.mask.clone());
+        result.seconds = finished.seconds;
+
+        let mut problems = Vec::new();
+        let mut scores: Vec<ClassReport> = Vec::new();
+        let mut usable_reference = None;
+        match reference {
+            Some(Ok(reference)) => match Comparison::of(&finished.labels, &reference, None) {
+                Ok(comparison) => {
+                    scores = comparison.classes(&labels);
+                    usable_reference = Some(reference);
+                }
+                Err(mismatch) => problems
+                    .push(format!("not scored, the reference lies on another grid: {mismatch}")),
+            },
+            Some(Err(error)) => problems.push(format!("not scored: {}", error_line(&error))),
+            None => {}
+        }
+        let scored: BTreeMap<u8, &ClassReport> =
+            scores.iter().map(|score| (score.label, score)).collect();
+        result.classes = self
+            .volumes(&finished.labels)
+            .into_iter()
+            .map(|volume| ClassResult {
+                score: scored.get(&volume.label).map(|score| Score::of(score)),
+                volume,
+            })
+            .collect();
+        if self.args.montage {
+            match self.draw(job, finished, usable_reference.as_ref(), &result.classes) {
+                Ok(()) => result.montage = Some(job.montage.clone()),
+                Err(error) => problems.push(error_line(error.as_ref())),
+            }
+        }
+        result.error = (!problems.is_empty()).then(|| problems.join("; "));
+        let report = (!scores.is_empty()).then(|| CaseReport {
+            case: job.case.clone(),
+            classes: scores,
+            error: None,
+        });
+        (result, report)
+    }
+
+    fn volumes(&self, labels: &LabelVolume) -> Vec<ClassVolume> {
+        let counts = labels.counts();
+        let voxel_ml = labels.geometry.voxel_volume_ml();
+        let volume = |class: &ModelClass| {
+            let voxels = counts.get(&class.label).copied().unwrap_or(0);
+            let volume_ml = voxel_ml.map(|ml| voxels as f64 * ml);
+            ClassVolume { label: class.label, name: class.name.clone(), voxels, volume_ml }
+        };
+        self.classes.iter().map(volume).collect()
+    }
+
+    fn draw(
+        &self,
+        job: &Job,
+        finished: Finished,
+        reference: Option<&LabelVolume>,
+        results: &[ClassResult],
+    ) -> anyhow::Result<()> {
+        let volume = match finished.volume {
+            Some(volume) => volume,
+            None => read_volume(&job.input, &ReadOptions::default())?,
+        };
+        let caption = |result: &ClassResult| {
+            let mut caption =
+                format!("{}  {} ml", result.volume.name, number(result.volume.volume_ml, 2));
+            if let Some(score) = &result.score {
+                caption.push_str("  Dice ");
+                caption.push_str(&number(score.dice, 3));
+            }
+            caption
+        };
+        let classes: Vec<MontageClass> = self
+            .classes
+            .iter()
+            .zip(results)
+            .map(|(class, result)| MontageClass {
+                label: class.label,
+                color: class.color,
+                caption: caption(result),
+            })
+            .collect();
+        let footer = format!(
+            "Lamina {}, {}. For research use only.",
+            env!("CARGO_PKG_VERSION"),
+            self.model.manifest.name
+        );
+        let picture = Montage {
+            volume: &volume,
+            prediction: &finished.labels,
+            reference,
+            classes: &classes,
+            title: &job.case,
+            footer: &footer,
+        }
+        .draw();
+        let mut png = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut png, image::ImageFormat::Png).context("cannot encode the montage")?;
+        write_atomically(&job.montage, |out| std::io::Write::write_all(out, png.get_ref()))
+            .context("cannot write the montage")
+    }
+
+    /// Says how a case went, as soon as that is known.
+    fn tell(&self, position: usize, total: usize, result: &CaseResult) {
+        let case = &result.case;
+        match (result.status, &result.error) {
+            (_, Some(reason)) => {
+                self.output.problem(format!("[{position}/{total}] {case}: {reason}"));
+            }
+            (CaseStatus::Skipped, None) => {
+                self.output
+                    .note(format!("[{position}/{total}] {case}: done by an earlier run, skipped"));
+            }
+            _ => {
+                let seconds = result.seconds.unwrap_or_default().total();
+                self.output.note(format!("[{position}/{total}] {case}: {seconds:.2} s"));
+            }
+        }
+    }
+}
+
+/// The settings of `inference` that a mask depends on: not how many slices at once.
+fn what_decides(inference: &InferenceConfig) -> anyhow::Result<serde_json::Value> {
+    let mut settings = serde_json::to_value(inference).context("the settings are no valid JSON")?;
+    if let Some(settings) = settings.as_object_mut() {
+        settings.shift_remove("batch_size");
+    }
+    Ok(settings)
+}

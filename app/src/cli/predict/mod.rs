@@ -1,0 +1,156 @@
+//! `lamina predict`: one mask per scan.
+//!
+//! Plans all output files before the first is written, loads the model once, and
+//! then takes case after case. The segmentation itself is `lamina_engine::inference`.
+
+mod cases;
+mod plan;
+mod report;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use lamina_engine::bundle::Model;
+use lamina_engine::device::DeviceChoice;
+use lamina_engine::inference::LargestComponent;
+
+use super::bundles;
+use super::inputs::expand;
+use super::interrupt::Interrupt;
+use super::output::{Outcome, Output};
+use super::progress::Progress;
+use super::table::count;
+use cases::Run;
+use plan::plan;
+use report::human;
+
+/// Segment scans: one mask per file, on the grid of the file.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Scans, or folders of them.
+    #[arg(value_name = "INPUT", required = true)]
+    inputs: Vec<PathBuf>,
+
+    /// Where masks and their records go; made where it is missing.
+    #[arg(long, short, value_name = "FOLDER")]
+    out: PathBuf,
+
+    /// The model; the bundled one unless given.
+    #[arg(long, value_name = "FOLDER")]
+    model: Option<PathBuf>,
+
+    /// auto, cpu, cuda[:N] or wgpu[:N].
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
+
+    /// Reference masks to score against: a folder, or a file for a single input.
+    #[arg(long, value_name = "PATH")]
+    reference: Option<PathBuf>,
+
+    /// Draw a picture per case too: slices with outlines.
+    #[arg(long)]
+    montage: bool,
+
+    /// Make masks again that exist already.
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Keep only the largest component of each class; as the model says unless given.
+    #[arg(long, value_name = "on|off", hide_possible_values = true)]
+    largest_component: Option<Switch>,
+
+    /// Slices that are computed at once; changes time and memory, not the result.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    batch: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// Runs `lamina predict`.
+///
+/// # Errors
+/// When nothing can be started: no input, no model, no place for the masks, or
+/// masks that would overwrite each other or an input.
+pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
+    let inputs = expand(&args.inputs)?;
+    let jobs = plan(&inputs, args)?;
+    let bundle = bundles::choose(args.model.as_deref())?;
+    let device = args.device.open();
+    if let Some(notice) = &device.notice {
+        output.note(notice);
+    }
+    let mut model = Model::load(&bundle.folder, &device).context("cannot use this model")?;
+    configure(&mut model, args)?;
+    prepare_folder(&args.out)?;
+    let which = if bundle.named { "model" } else { "bundled model" };
+    let (name, place) = (&bundle.manifest.name, bundle.folder.display());
+    output.note(format!(
+        "{which} {name} on {}, {}: {place}",
+        device.name,
+        count(jobs.len(), "case")
+    ));
+
+    let run = Run {
+        args,
+        output,
+        classes: foreground(&model),
+        model,
+        device: device.name.clone(),
+        bundle,
+        progress: Progress::new(output, Interrupt::listen()?),
+    };
+    let (prediction, interrupted) = run.all(&jobs);
+    output.result(&prediction, human)?;
+    if interrupted {
+        output.note("stopped; the same command goes on from here");
+        return Ok(Outcome::Interrupted);
+    }
+    let failed = prediction.cases.iter().any(|case| case.error.is_some());
+    Ok(if failed { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+/// Changes how the model is used where the user asks for it.
+fn configure(model: &mut Model, args: &PredictArgs) -> anyhow::Result<()> {
+    let inference = &mut model.manifest.inference;
+    match args.largest_component {
+        Some(Switch::On) => inference.largest_component = LargestComponent::EachClass,
+        Some(Switch::Off) => inference.largest_component = LargestComponent::Off,
+        None => {}
+    }
+    if let Some(batch) = args.batch {
+        inference.batch_size = batch.into();
+    }
+    Ok(inference.validate()?)
+}
+
+/// One class that the model tells apart from the background.
+#[derive(Debug, Clone)]
+struct ModelClass {
+    label: u8,
+    name: String,
+    color: [u8; 3],
+}
+
+/// The classes of a model but the background; a label is a class's place in the list.
+fn foreground(model: &Model) -> Vec<ModelClass> {
+    let class = |(label, class): (u8, &lamina_io::dataset::Class)| ModelClass {
+        label,
+        name: class.name.clone(),
+        color: class.color,
+    };
+    (0..).zip(&model.manifest.classes).skip(1).map(class).collect()
+}
+
+/// Makes the folder and finds out now whether files can be made in it.
+fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the output folder: {}", folder.display()))?;
+    tempfile::tempfile_in(folder)
+        .with_context(|| format!("cannot write into the output folder: {}", folder.display()))?;
+    Ok(())
+}

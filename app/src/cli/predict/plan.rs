@@ -1,0 +1,106 @@
+//! Names every file of a run before the first one is written.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::PredictArgs;
+use crate::cli::inputs::{CaseFiles, Input};
+
+/// One scan and the files that it becomes.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) case: String,
+    pub(super) input: PathBuf,
+    pub(super) mask: PathBuf,
+    pub(super) sidecar: PathBuf,
+    pub(super) montage: PathBuf,
+    pub(super) reference: Option<PathBuf>,
+}
+
+/// Names all files before one is written.
+pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<Job>> {
+    let references = args
+        .reference
+        .as_deref()
+        .map(CaseFiles::read)
+        .transpose()
+        .context("cannot use --reference")?;
+    let one_reference = args.reference.as_deref().filter(|path| path.is_file());
+    if one_reference.is_some() && inputs.len() != 1 {
+        bail!(
+            "expected a folder of references for {} inputs, found a file: --reference",
+            inputs.len()
+        );
+    }
+    let mut taken: HashMap<&str, &Path> = HashMap::new();
+    let mut jobs = Vec::new();
+    for Input { case, path } in inputs {
+        if let Some(first) = taken.insert(case, path) {
+            bail!(
+                "two inputs would become the same mask {case:?}; run them into different folders: {} and {}",
+                first.display(),
+                path.display()
+            );
+        }
+        let reference = match (one_reference, &references) {
+            (Some(file), _) => Some(file.to_path_buf()),
+            (None, Some(references)) => references.find(case)?.map(Path::to_path_buf),
+            (None, None) => None,
+        };
+        jobs.push(Job {
+            case: case.clone(),
+            input: path.clone(),
+            mask: args.out.join(mask_name(path, case)),
+            sidecar: args.out.join(format!("{case}.json")),
+            montage: args.out.join(format!("{case}.png")),
+            reference,
+        });
+    }
+    refuse_to_overwrite_sources(&jobs, references.as_ref())?;
+    Ok(jobs)
+}
+
+/// The input's own name where masks can be written in its format.
+fn mask_name(input: &Path, case: &str) -> PathBuf {
+    let name = input.file_name().unwrap_or_default();
+    let lower = name.to_string_lossy().to_lowercase();
+    if [".nii", ".nii.gz"].iter().any(|ending| lower.ends_with(ending)) {
+        name.into()
+    } else {
+        format!("{case}.nii.gz").into()
+    }
+}
+
+/// No file that a run reads is one that it writes.
+fn refuse_to_overwrite_sources(jobs: &[Job], references: Option<&CaseFiles>) -> anyhow::Result<()> {
+    let absolute = |path: &Path| path.canonicalize().ok();
+    let mut sources: HashMap<PathBuf, &Path> = HashMap::new();
+    let references = references.into_iter().flat_map(CaseFiles::iter).map(|(_, path)| path);
+    for path in jobs.iter().map(|job| job.input.as_path()).chain(references) {
+        sources.extend(absolute(path).map(|absolute| (absolute, path)));
+    }
+    for written in jobs.iter().flat_map(|job| [&job.mask, &job.sidecar, &job.montage]) {
+        if let Some(source) = absolute(written).and_then(|absolute| sources.get(&absolute)) {
+            bail!(
+                "the output would overwrite a file that is read; choose another --out: {}",
+                source.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_is_named_after_its_input() {
+        let name = |path: &str, case: &str| mask_name(Path::new(path), case).display().to_string();
+        assert_eq!(name("in/a.nii.gz", "a"), "a.nii.gz");
+        assert_eq!(name("in/a.NII", "a"), "a.NII");
+        assert_eq!(name("in/a.hdr", "a"), "a.nii.gz");
+    }
+}

@@ -1,0 +1,136 @@
+//! Shows how a long run goes: bars on a terminal, plain lines elsewhere.
+//!
+//! Also the way back: a stop that the user asked for is what it answers.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lamina_engine::observer::{Event, Flow, Observer, Stage};
+
+use super::interrupt::Interrupt;
+use super::output::Output;
+use super::table::{count, number};
+
+/// Draws what the engine reports.
+pub struct Progress<'a> {
+    output: &'a Output,
+    interrupt: Interrupt,
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl<'a> Progress<'a> {
+    /// Nothing is drawn before the first event.
+    pub fn new(output: &'a Output, interrupt: Interrupt) -> Self {
+        Self { output, interrupt, bar: Mutex::new(None) }
+    }
+
+    /// Whether the user has asked to stop.
+    pub fn interrupted(&self) -> bool {
+        self.interrupt.requested()
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        if let Some(bar) = self.lock().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
+        self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Moves the bar to `done` of `total`, making it where there is none.
+    fn move_bar(&self, done: usize, total: usize, message: String) {
+        if !self.output.interactive() {
+            return;
+        }
+        let mut bar = self.lock();
+        let bar = bar.get_or_insert_with(|| {
+            let style =
+                ProgressStyle::with_template("{bar:28.cyan/dim} {pos:>4}/{len} {elapsed:>4} {msg}")
+                    .expect("the template is a constant that parses")
+                    .progress_chars("━━─");
+            let bar = self.output.bars().add(ProgressBar::new(0).with_style(style));
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(message);
+    }
+}
+
+impl Observer for Progress<'_> {
+    fn on(&self, event: &Event) -> Flow {
+        match event {
+            Event::CaseStarted { case } => self.move_bar(0, 1, case.clone()),
+            Event::SlicesDone { case, done, total } => {
+                self.move_bar(*done, *total, format!("{case}: slices"));
+            }
+            Event::StageFinished { case, stage: Stage::Infer, .. } => {
+                self.move_bar(1, 1, format!("{case}: restoring"));
+            }
+            Event::StageFinished { .. } => {}
+            Event::TrainingStarted {
+                run_folder,
+                parameters,
+                training_cases,
+                validation_cases,
+                first_epoch,
+                epochs,
+                steps_per_epoch,
+            } => {
+                self.output.note(format!(
+                    "training {parameters} parameters on {}, measuring on {}; epochs {first_epoch} to {epochs} of {}; \
+                     run folder {}",
+                    count(*training_cases, "case"),
+                    count(*validation_cases, "case"),
+                    count(*steps_per_epoch, "step"),
+                    run_folder.display(),
+                ));
+            }
+            Event::Step { epoch, step, steps_per_epoch, loss, learning_rate } => {
+                let message =
+                    format!("epoch {epoch}, loss {loss:.4}, learning rate {learning_rate:.2e}");
+                self.move_bar(*step, *steps_per_epoch, message);
+            }
+            Event::EpochFinished {
+                epoch,
+                epochs,
+                training_loss,
+                dice,
+                mean_dice,
+                best,
+                seconds,
+                ..
+            } => {
+                let classes = dice
+                    .iter()
+                    .map(|class| format!("{} {}", class.class, number(class.dice, 4)))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let dice = match mean_dice {
+                    Some(mean) => format!(", Dice {mean:.4} ({classes})"),
+                    None => String::new(),
+                };
+                let best = if *best { ", best so far" } else { "" };
+                let line = format!(
+                    "epoch {epoch}/{epochs}: loss {training_loss:.4}{dice}, {seconds:.1} s{best}"
+                );
+                self.output.note(line);
+            }
+            Event::TrainingFinished { epoch, mean_dice, bundle } => {
+                self.clear();
+                self.output.note(format!(
+                    "model of epoch {epoch}, Dice {}: {}",
+                    number(Some(*mean_dice), 4),
+                    bundle.display()
+                ));
+            }
+            Event::Notice { message } => self.output.note(message),
+        }
+        if self.interrupt.requested() { Flow::Stop } else { Flow::Continue }
+    }
+}

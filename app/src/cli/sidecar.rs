@@ -1,0 +1,178 @@
+//! The record beside each mask: what made it, and that it is complete.
+//!
+//! Written last and atomically, so a mask with a record that fits is finished and
+//! a resumed run may trust it. It holds no path and nothing of the file's header.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use anyhow::Context;
+use lamina_io::atomic::write_atomically;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// What made a mask.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// The case.
+    pub case: String,
+    /// What decides the mask; a run that agrees in this need not make it again.
+    pub recipe: Recipe,
+    /// Hash of the mask's file.
+    pub mask_sha256: String,
+    /// Version of this program.
+    pub lamina_version: String,
+    /// Where it was computed.
+    pub device: String,
+    /// How long each stage took.
+    pub seconds: Seconds,
+    /// What was found.
+    pub classes: Vec<ClassVolume>,
+}
+
+/// Everything that decides what a mask looks like, up to rounding on another device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The model's name.
+    pub model: String,
+    /// Hash of its weights.
+    pub weights_sha256: String,
+    /// Hash of the input's file.
+    pub input_sha256: String,
+    /// How the network was used: mirrors, largest component.
+    pub inference: serde_json::Value,
+}
+
+/// Seconds per stage of one case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// File to volume.
+    pub read: f64,
+    /// Volume to prepared slices.
+    pub prepare: f64,
+    /// Slices to labels.
+    pub infer: f64,
+    /// Labels back on the grid of the file.
+    pub restore: f64,
+    /// Labels to file.
+    pub write: f64,
+}
+
+impl Seconds {
+    /// By stage, in order.
+    pub fn stages(&self) -> [(&'static str, f64); 5] {
+        [
+            ("read", self.read),
+            ("prepare", self.prepare),
+            ("infer", self.infer),
+            ("restore", self.restore),
+            ("write", self.write),
+        ]
+    }
+
+    /// All stages together.
+    pub fn total(&self) -> f64 {
+        self.stages().iter().map(|(_, seconds)| seconds).sum()
+    }
+}
+
+/// How much of one class was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClassVolume {
+    /// The label's value.
+    pub label: u8,
+    /// What it is called.
+    pub name: String,
+    /// How many voxels.
+    pub voxels: u64,
+    /// How much that is, where the spacing is known.
+    pub volume_ml: Option<f64>,
+}
+
+impl Sidecar {
+    /// Reads the record at `path`; `None` where there is none that makes sense.
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing is then left under its name.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        write_atomically(path, |out| {
+            serde_json::to_writer_pretty(&mut *out, self).map_err(io::Error::from)?;
+            out.write_all(b"\n")
+        })
+        .context("cannot write the record of this case")
+    }
+
+    /// Whether `mask` is complete and was made by `recipe`.
+    pub fn vouches_for(&self, mask: &Path, recipe: &Recipe) -> bool {
+        self.recipe == *recipe && file_sha256(mask).is_ok_and(|hash| hash == self.mask_sha256)
+    }
+}
+
+/// SHA-256 of a file's bytes, as hexadecimal.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn file_sha256(path: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    Ok(format!("{:x}", hasher.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sidecar() -> Sidecar {
+        Sidecar {
+            case: "a".to_owned(),
+            recipe: Recipe {
+                model: "m".to_owned(),
+                weights_sha256: "w".to_owned(),
+                input_sha256: "i".to_owned(),
+                inference: serde_json::Value::Null,
+            },
+            // SHA-256 of "abc", FIPS 180-2, appendix B.1
+            mask_sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+                .to_owned(),
+            lamina_version: "0".to_owned(),
+            device: "cpu".to_owned(),
+            seconds: Seconds { read: 0.5, ..Seconds::default() },
+            classes: vec![ClassVolume {
+                label: 1,
+                name: "x".to_owned(),
+                voxels: 3,
+                volume_ml: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_and_vouches_for_its_mask_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mask, path) = (folder.path().join("a.nii"), folder.path().join("a.json"));
+        std::fs::write(&mask, "abc").unwrap();
+        sidecar().write(&path).unwrap();
+        let read = Sidecar::read(&path).unwrap();
+        assert_eq!(read, sidecar());
+        assert!(read.vouches_for(&mask, &sidecar().recipe));
+
+        let other = Recipe { weights_sha256: "x".to_owned(), ..sidecar().recipe };
+        assert!(!read.vouches_for(&mask, &other));
+        std::fs::write(&mask, "ab").unwrap();
+        assert!(!read.vouches_for(&mask, &sidecar().recipe));
+        assert!(!read.vouches_for(&folder.path().join("absent"), &sidecar().recipe));
+    }
+
+    #[test]
+    fn a_broken_record_counts_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        std::fs::write(&path, "{\"case\": ").unwrap();
+        assert_eq!(Sidecar::read(&path), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! `lamina train`: fit a network as an experiment file says.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use lamina_engine::EngineError;
+use lamina_engine::device::DeviceChoice;
+use lamina_engine::experiment::Experiment;
+use lamina_engine::training::{Fit, RunFolder};
+use lamina_io::dataset::Dataset;
+
+use super::interrupt::Interrupt;
+use super::output::{Outcome, Output};
+use super::progress::Progress;
+
+/// Train a network as an experiment file says.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The experiment, a file of configs/experiments.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+
+    /// The folder that holds the data set's folder; LAMINA_DATA unless given.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+
+    /// The run folder: settings, events, checkpoints and the trained model.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+
+    /// Go on from the last checkpoint in the run folder.
+    #[arg(long)]
+    resume: bool,
+
+    /// auto, cpu, cuda[:N] or wgpu[:N].
+    #[arg(long, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
+
+    /// Hold out this fold, whatever the experiment says.
+    #[arg(long, value_name = "N", help_heading = "Instead of what the experiment says")]
+    fold: Option<usize>,
+
+    /// Train this many epochs.
+    #[arg(long, value_name = "N", help_heading = "Instead of what the experiment says")]
+    epochs: Option<NonZeroUsize>,
+
+    /// Start from this seed.
+    #[arg(long, value_name = "N", help_heading = "Instead of what the experiment says")]
+    seed: Option<u64>,
+
+    /// Use this many threads; the result does not depend on it.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+/// Runs `lamina train`.
+///
+/// # Errors
+/// When training cannot start or cannot go on.
+pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
+    if let Some(threads) = args.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .build_global()
+            .context("cannot set the number of threads")?;
+    }
+    let mut experiment = Experiment::read(&args.config)?;
+    if let Some(fold) = args.fold {
+        experiment.fold = fold;
+    }
+    if let Some(epochs) = args.epochs {
+        experiment.training.epochs = epochs.get();
+    }
+    if let Some(seed) = args.seed {
+        experiment.seed = seed;
+    }
+
+    experiment.validate()?;
+    let dataset = experiment.read_dataset(&args.config)?;
+    let dataset = Dataset::open(dataset, &data_folder(args)?)?;
+    let run_folder = RunFolder::create(&args.out)?;
+    let device = args.device.open();
+    if let Some(notice) = &device.notice {
+        output.note(notice);
+    }
+    let progress = Progress::new(output, Interrupt::listen()?);
+    let fit = Fit {
+        experiment: &experiment,
+        dataset: &dataset,
+        run: &run_folder,
+        device: &device,
+        resume: args.resume,
+    };
+    let fitted = fit.run(&progress);
+    progress.clear();
+    match fitted {
+        Ok(summary) => {
+            output.result(&summary, |_| String::new())?;
+            Ok(Outcome::Done)
+        }
+        Err(EngineError::Stopped) => {
+            output.note("stopped; the same command with --resume goes on from here");
+            Ok(Outcome::Interrupted)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The folder that holds the data sets: named, or in the environment.
+fn data_folder(args: &TrainArgs) -> anyhow::Result<PathBuf> {
+    let named = args.data.clone().or_else(|| std::env::var_os("LAMINA_DATA").map(PathBuf::from));
+    named.context("expected --data, the folder that holds the data set's folder, or LAMINA_DATA in the environment")
+}
