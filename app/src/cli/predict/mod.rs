@@ -9,7 +9,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use lamina_engine::bundle::Model;
 use lamina_engine::device::DeviceChoice;
@@ -148,6 +148,9 @@ fn foreground(model: &Model) -> Vec<ModelClass> {
 
 /// Makes the folder and finds out now whether files can be made in it.
 fn prepare_folder(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() && !folder.is_dir() {
+        bail!("expected a folder for --out, found a file: {}", folder.display());
+    }
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make the output folder: {}", folder.display()))?;
     tempfile::tempfile_in(folder)

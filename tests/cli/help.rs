@@ -1,0 +1,208 @@
+//! What the program says about itself.
+
+use crate::support::Sandbox;
+use crate::transcript;
+
+#[test]
+fn the_program_lists_its_commands() {
+    transcript!(Sandbox::new().lamina("--help"), @r#"
+    $ lamina --help
+    exit code 0
+    --- stdout
+    Segment medical images slice by slice, train the networks that do it, and measure how well they do.
+
+    For research. Not a medical device.
+
+    Usage: lamina [OPTIONS] <COMMAND>
+
+    Commands:
+      predict   Segment scans: one mask per file, on the grid of the file
+      evaluate  Compare predictions with references: Dice, IoU and volumes per case and class
+      train     Train a network as an experiment file says
+      info      Show shape, spacing, orientation, values and labels of volumes
+      networks  List the networks that can be trained
+      help      Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help
+              Print help (see a summary with '-h')
+
+      -V, --version
+              Print version
+
+    Output:
+          --json
+              Print the result as JSON on stdout; everything else goes to stderr
+
+      -q, --quiet
+              Say nothing on the way but problems
+
+      -v, --verbose...
+              Log more: -v for one line per operation, -vv for everything
+
+    Exit codes: 0 done; 1 done, but some cases failed; 2 could not start; 130 stopped, the same command
+    goes on from there.
+    "#);
+}
+
+#[test]
+fn without_a_command_the_help_goes_to_stderr() {
+    let run = Sandbox::new().lamina("").exits(2);
+    assert!(run.stdout.is_empty() && run.stderr.contains("Commands:"), "{run}");
+}
+
+#[test]
+fn predict_explains_its_options() {
+    transcript!(Sandbox::new().lamina("predict --help"), @r#"
+    $ lamina predict --help
+    exit code 0
+    --- stdout
+    Segment scans: one mask per file, on the grid of the file
+
+    Usage: lamina predict [OPTIONS] --out <FOLDER> <INPUT>...
+
+    Arguments:
+      <INPUT>...  Scans, or folders of them
+
+    Options:
+      -o, --out <FOLDER>                Where masks and their records go; made where it is missing
+          --model <FOLDER>              The model; the bundled one unless given
+          --device <DEVICE>             auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
+          --reference <PATH>            Reference masks to score against: a folder, or a file for a
+                                        single input
+          --montage                     Draw a picture per case too: slices with outlines
+          --overwrite                   Make masks again that exist already
+          --largest-component <on|off>  Keep only the largest component of each class; as the model says
+                                        unless given
+          --batch <N>                   Slices that are computed at once; changes time and memory, not
+                                        the result
+      -h, --help                        Print help
+
+    Output:
+          --json        Print the result as JSON on stdout; everything else goes to stderr
+      -q, --quiet       Say nothing on the way but problems
+      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+    "#);
+}
+
+#[test]
+fn evaluate_explains_its_options() {
+    transcript!(Sandbox::new().lamina("evaluate --help"), @r#"
+    $ lamina evaluate --help
+    exit code 0
+    --- stdout
+    Compare predictions with references: Dice, IoU and volumes per case and class
+
+    Usage: lamina evaluate [OPTIONS] --prediction <PATH> --reference <PATH>
+
+    Options:
+          --prediction <PATH>           A predicted mask, or a folder of them
+          --reference <PATH>            The reference mask, or a folder of them; paired by file name
+          --labels <LABEL,…>            The classes to score; all labels that occur, unless given
+          --label-names <LABEL=NAME,…>  What the classes are called: 1=anterior,2=posterior
+          --model <FOLDER>              Take classes and their names from this model
+          --surface                     Measure distances between surfaces too: HD95 and ASSD in mm, and
+                                        surface Dice
+          --tolerance-mm <MM>           How far apart two surfaces may lie and still count as equal for
+                                        surface Dice [default: 1]
+          --csv <FILE>                  Write the scores to this table as well
+      -h, --help                        Print help
+
+    Output:
+          --json        Print the result as JSON on stdout; everything else goes to stderr
+      -q, --quiet       Say nothing on the way but problems
+      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+    "#);
+}
+
+#[test]
+fn train_explains_its_options() {
+    transcript!(Sandbox::new().lamina("train --help"), @r#"
+    $ lamina train --help
+    exit code 0
+    --- stdout
+    Train a network as an experiment file says
+
+    Usage: lamina train [OPTIONS] --config <FILE> --out <FOLDER>
+
+    Options:
+          --config <FILE>    The experiment, a file of configs/experiments
+          --data <FOLDER>    The folder that holds the data set's folder; LAMINA_DATA unless given
+          --out <FOLDER>     The run folder: settings, events, checkpoints and the trained model
+          --resume           Go on from the last checkpoint in the run folder
+          --device <DEVICE>  auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
+          --threads <N>      Use this many threads; the result does not depend on it
+      -h, --help             Print help
+
+    Instead of what the experiment says:
+          --fold <N>    Hold out this fold, whatever the experiment says
+          --epochs <N>  Train this many epochs
+          --seed <N>    Start from this seed
+
+    Output:
+          --json        Print the result as JSON on stdout; everything else goes to stderr
+      -q, --quiet       Say nothing on the way but problems
+      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+    "#);
+}
+
+#[test]
+fn info_and_networks_explain_themselves() {
+    transcript!(Sandbox::new().lamina("info -h"), @r#"
+    $ lamina info -h
+    exit code 0
+    --- stdout
+    Show shape, spacing, orientation, values and labels of volumes
+
+    Usage: lamina info [OPTIONS] <FILE>...
+
+    Arguments:
+      <FILE>...  Volumes, or folders of them
+
+    Options:
+      -h, --help  Print help
+
+    Output:
+          --json        Print the result as JSON on stdout; everything else goes to stderr
+      -q, --quiet       Say nothing on the way but problems
+      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+    "#);
+    transcript!(Sandbox::new().lamina("networks -h"), @r#"
+    $ lamina networks -h
+    exit code 0
+    --- stdout
+    List the networks that can be trained
+
+    Usage: lamina networks [OPTIONS]
+
+    Options:
+      -h, --help  Print help
+
+    Output:
+          --json        Print the result as JSON on stdout; everything else goes to stderr
+      -q, --quiet       Say nothing on the way but problems
+      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+    "#);
+}
+
+#[test]
+fn the_version_is_printed() {
+    let run = Sandbox::new().lamina("--version").exits(0);
+    assert_eq!(run.stdout, concat!("lamina ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn an_unknown_option_is_a_usage_error() {
+    transcript!(Sandbox::new().lamina("info --no-such a.nii"), @r#"
+    $ lamina info --no-such a.nii
+    exit code 2
+    --- stderr
+    error: unexpected argument '--no-such' found
+
+      tip: to pass '--no-such' as a value, use '-- --no-such'
+
+    Usage: lamina info [OPTIONS] <FILE>...
+
+    For more information, try '--help'.
+    "#);
+}

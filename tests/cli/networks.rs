@@ -1,0 +1,28 @@
+//! `lamina networks`.
+
+use crate::support::Sandbox;
+use crate::transcript;
+
+#[test]
+fn every_network_is_listed_with_its_size() {
+    transcript!(Sandbox::new().lamina("networks"), @r#"
+    $ lamina networks
+    exit code 0
+    --- stdout
+    network       parameters, training   inference  sizes in multiples of  paper
+    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    bpnet-s3-w32             5,134,812   5,105,091                      1  Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020
+    bpnet-s3                11,541,220  11,475,931                      1  Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020
+    bpnet-s4                39,437,255  39,350,203                      1  Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020
+    unet                    31,038,803  31,038,803                     16  Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597
+    "#);
+}
+
+#[test]
+fn machines_get_the_same_list() {
+    let entries = Sandbox::new().lamina("networks --json").exits(0).json();
+    for entry in entries.as_array().unwrap() {
+        assert!(entry["name"].is_string() && entry["paper"].is_string(), "{entry}");
+        assert!(entry["params_inference"].as_u64().unwrap() > 0, "{entry}");
+    }
+}

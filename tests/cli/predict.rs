@@ -1,0 +1,187 @@
+//! `lamina predict`.
+
+use std::fs;
+
+use lamina_io::{ReadOptions, read_labels, read_volume};
+
+use crate::support::{Sandbox, ellipsoid, write_tiny_model};
+
+/// A folder `scans` of two ellipsoids, their references, and a model for them.
+fn prepared() -> Sandbox {
+    let sandbox = Sandbox::new();
+    write_tiny_model(&sandbox);
+    for (name, center) in [("a", [8.0, 11.0, 2.5]), ("b", [11.0, 13.0, 2.5])] {
+        let (volume, labels) = ellipsoid(center);
+        sandbox.image(&format!("scans/{name}.nii.gz"), &volume);
+        sandbox.labels(&format!("references/{name}.nii.gz"), &labels);
+    }
+    sandbox
+}
+
+#[test]
+fn a_folder_becomes_masks_records_and_pictures() {
+    let sandbox = prepared();
+    let run = sandbox
+        .lamina("predict scans --out masks --reference references --montage --device cpu --json")
+        .exits(0);
+    let answer = run.json();
+    assert_eq!(
+        sandbox.list("masks"),
+        ["a.json", "a.nii.gz", "a.png", "b.json", "b.nii.gz", "b.png"]
+    );
+    for (index, name) in ["a", "b"].into_iter().enumerate() {
+        let case = &answer["cases"][index];
+        assert_eq!((&case["case"], &case["status"]), (&name.into(), &"done".into()));
+        assert!(case["classes"][0]["dice"].as_f64().unwrap() > 0.8, "{case}");
+        let options = ReadOptions::default();
+        let mask = read_labels(&sandbox.path(&format!("masks/{name}.nii.gz")), &options).unwrap();
+        let scan = read_volume(&sandbox.path(&format!("scans/{name}.nii.gz")), &options).unwrap();
+        scan.geometry.same_grid(&mask.geometry).unwrap();
+        let voxels = mask.counts()[&1];
+        assert_eq!(case["classes"][0]["voxels"], voxels);
+        let picture = fs::read(sandbox.path(&format!("masks/{name}.png"))).unwrap();
+        assert!(picture.starts_with(b"\x89PNG"));
+    }
+    assert!(answer["summary"]["foreground"]["dice"].as_f64().unwrap() > 0.8, "{run}");
+}
+
+#[test]
+fn the_table_names_classes_volumes_and_stages() {
+    let sandbox = prepared();
+    let run = sandbox.lamina("predict scans --out masks --device cpu");
+    insta::with_settings!({filters => [
+        (r"\d+\.\d+ s\b", "[time]"),
+        (r"(?m)^([ab]) +[\d. ]+$", "$1 [numbers]"),
+    ]}, {
+        insta::assert_snapshot!(run.to_string(), @r#"
+        $ lamina predict scans --out masks --device cpu
+        exit code 0
+        --- stdout
+        case  ellipsoid ml  read s  prepare s  infer s  restore s  write s
+        ──────────────────────────────────────────────────────────────────
+        a [numbers]
+        b [numbers]
+
+        mask     masks/a.nii.gz
+        mask     masks/b.nii.gz
+        --- stderr
+        bundled model tiny-unet on cpu, 2 cases: models/tiny
+        [1/2] a: [time]
+        [2/2] b: [time]
+        "#);
+    });
+}
+
+#[test]
+fn a_second_run_takes_over_what_is_done() {
+    let sandbox = prepared();
+    sandbox.lamina("predict scans/a.nii.gz --out masks --device cpu").exits(0);
+    let before = fs::metadata(sandbox.path("masks/a.nii.gz")).unwrap().modified().unwrap();
+    let answer =
+        sandbox.lamina("predict scans --out masks --device cpu --batch 3 --json").exits(0).json();
+    assert_eq!(answer["cases"][0]["status"], "skipped");
+    assert_eq!(answer["cases"][1]["status"], "done");
+    assert_eq!(fs::metadata(sandbox.path("masks/a.nii.gz")).unwrap().modified().unwrap(), before);
+
+    let answer =
+        sandbox.lamina("predict scans --out masks --device cpu --overwrite --json").exits(0).json();
+    assert_eq!(answer["cases"][0]["status"], "done");
+}
+
+#[test]
+fn a_mask_that_something_else_made_is_not_replaced() {
+    let sandbox = prepared();
+    sandbox.write("masks/a.nii.gz", "precious");
+    let run = sandbox.lamina("predict scans --out masks --device cpu").exits(1);
+    assert!(run.stderr.contains("--overwrite replaces it: masks/a.nii.gz"), "{run}");
+    assert_eq!(fs::read(sandbox.path("masks/a.nii.gz")).unwrap(), b"precious");
+    assert!(sandbox.path("masks/b.nii.gz").exists());
+}
+
+#[test]
+fn a_damaged_mask_is_not_taken_for_done() {
+    let sandbox = prepared();
+    sandbox.lamina("predict scans --out masks --device cpu").exits(0);
+    let path = sandbox.path("masks/a.nii.gz");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let answer = sandbox.lamina("predict scans --out masks --device cpu --json").exits(1).json();
+    assert_eq!(answer["cases"][0]["status"], "failed");
+    assert_eq!(answer["cases"][1]["status"], "skipped");
+}
+
+#[test]
+fn one_bad_case_does_not_end_the_run() {
+    let sandbox = prepared();
+    let whole = fs::read(sandbox.path("scans/a.nii.gz")).unwrap();
+    sandbox.write("scans/a_cut.nii.gz", &whole[..whole.len() / 2]);
+    sandbox.write("scans/a_text.nii", "this is no scan");
+    let run =
+        sandbox.lamina("predict scans scans/absent.nii --out masks --device cpu --json").exits(1);
+    let answer = run.json();
+    let status: Vec<&str> = answer["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| case["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(status, ["done", "failed", "failed", "done", "failed"]);
+    for (index, name) in
+        [(1, "scans/a_cut.nii.gz"), (2, "scans/a_text.nii"), (4, "scans/absent.nii")]
+    {
+        assert!(answer["cases"][index]["error"].as_str().unwrap().contains(name), "{run}");
+    }
+    assert_eq!(sandbox.list("masks"), ["a.json", "a.nii.gz", "b.json", "b.nii.gz"]);
+}
+
+#[test]
+fn a_record_holds_no_path() {
+    let sandbox = prepared();
+    sandbox.lamina("predict scans --out masks --device cpu").exits(0);
+    let record = fs::read_to_string(sandbox.path("masks/a.json")).unwrap();
+    assert!(!record.contains("scans") && !record.contains('/'), "{record}");
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["recipe"]["model"], "tiny-unet");
+    assert_eq!(record["device"], "cpu");
+}
+
+#[test]
+fn the_bundled_model_is_found_and_named() {
+    let sandbox = prepared();
+    let run = sandbox.lamina("predict scans/a.nii.gz --out masks --device cpu").exits(0);
+    assert!(
+        run.stderr.starts_with("bundled model tiny-unet on cpu, 1 case: models/tiny\n"),
+        "{run}"
+    );
+}
+
+#[test]
+fn a_stop_leaves_whole_cases_and_the_same_command_goes_on() {
+    let sandbox = prepared();
+    let (volume, _) = ellipsoid([9.0, 12.0, 2.5]);
+    for case in 0..40 {
+        sandbox.image(&format!("many/{case:02}.nii.gz"), &volume);
+    }
+    let child = sandbox.start("predict many --out masks --device cpu --batch 1");
+    while !sandbox.path("masks/01.json").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let stopped =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(stopped.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    // A machine that is done before the signal arrives has nothing to stop.
+    if output.status.code() == Some(130) {
+        assert!(stderr.ends_with("stopped; the same command goes on from here\n"), "{stderr}");
+    } else {
+        assert_eq!(output.status.code(), Some(0), "{stderr}");
+    }
+    let names = sandbox.list("masks");
+    let temporary: Vec<&String> = names.iter().filter(|name| name.starts_with('.')).collect();
+    assert!(temporary.is_empty(), "{temporary:?}");
+    let answer =
+        sandbox.lamina("predict many --out masks --device cpu --batch 1 --json").exits(0).json();
+    assert_eq!(answer["cases"][0]["status"], "skipped");
+    assert_eq!(answer["cases"][39]["mask"], "masks/39.nii.gz");
+}

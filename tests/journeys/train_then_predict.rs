@@ -1,0 +1,48 @@
+//! Train a little, predict with what came out, and measure it.
+
+use crate::support::{Sandbox, write_tiny_experiment};
+
+#[test]
+fn a_trained_model_finds_what_it_has_not_seen() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    let run = sandbox
+        .lamina("train --config configs/experiments/tiny-unet.toml --data data --out run --device cpu --json")
+        .exits(0);
+    let learned = run.json()["mean_dice"].as_f64().unwrap();
+    assert!(learned > 0.7, "{run}");
+
+    sandbox.lamina("predict data/tiny/images --out masks --model run/bundle --device cpu").exits(0);
+    let report = sandbox
+        .lamina(
+            "evaluate --prediction masks --reference data/tiny/labels --model run/bundle --json",
+        )
+        .exits(0)
+        .json();
+    assert_eq!(report["summary"]["classes"][0]["name"], "ellipsoid");
+    assert_eq!(report["summary"]["classes"][0]["n_scored"], 6);
+    assert!(report["summary"]["foreground"]["dice"].as_f64().unwrap() > 0.7, "{report}");
+}
+
+#[test]
+fn a_run_that_resumes_ends_as_if_it_had_not_stopped() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    let train = "train --config configs/experiments/tiny-unet.toml --data data --device cpu --epochs 30 --json";
+    sandbox.lamina(&format!("{train} --out whole")).exits(0);
+
+    let child = sandbox.start(&format!("{train} --out stopped"));
+    let events = sandbox.path("stopped/events.jsonl");
+    while !std::fs::read_to_string(&events).is_ok_and(|text| text.contains("epoch_finished")) {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let code = child.wait_with_output().unwrap().status.code();
+    assert!(matches!(code, Some(130 | 0)), "{code:?}"); // 0 where it was done before the signal
+    sandbox.lamina(&format!("{train} --out stopped --resume")).exits(0);
+
+    let weights = |run: &str| {
+        std::fs::read(sandbox.path(&format!("{run}/bundle/weights.safetensors"))).unwrap()
+    };
+    assert!(weights("whole") == weights("stopped"), "the weights differ");
+}

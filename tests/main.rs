@@ -1,0 +1,27 @@
+//! What users have, end to end: the program `lamina` on files.
+//!
+//! `cli/` shows single commands as transcripts, `journeys/` goes through several.
+//! Data are made by `lamina_io::synthetic`; tests on real scans look for them in
+//! `LAMINA_DATA` and say so when they skip.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::too_many_lines,
+    reason = "every line here is a test: it may panic, says what it skips, and holds transcripts"
+)]
+
+mod cli {
+    mod errors;
+    mod evaluate;
+    mod help;
+    mod info;
+    mod networks;
+    mod predict;
+    mod train;
+}
+mod journeys {
+    mod real_scans;
+    mod train_then_predict;
+}
+mod support;
