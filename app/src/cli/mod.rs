@@ -1,8 +1,8 @@
 //! The command line `lamina`: which commands there are, and how they end.
 //!
 //! Each command is a file of its own and decides nothing that the engine or io
-//! could decide. What all share is here and in its neighbors: [`output`] for what
-//! is printed, [`progress`] for long runs, [`interrupt`] for Ctrl-C, [`inputs`]
+//! could decide. What all share is here and in its neighbors: `output` for what
+//! is printed, `progress` for long runs, `interrupt` for Ctrl-C, `inputs`
 //! for files and folders.
 
 mod bundles;

@@ -2,7 +2,7 @@
 //!
 //! Takes voxels and labels as they are and a caption per class; computing what the
 //! captions say is left to `cli/predict.rs`, choosing and turning slices to
-//! [`plane`], paint and letters to [`canvas`].
+//! `plane`, paint and letters to `canvas`.
 
 mod canvas;
 mod plane;
