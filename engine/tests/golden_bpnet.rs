@@ -10,7 +10,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lamina_engine::losses::ohem::{Ohem, ohem_cross_entropy};
@@ -24,7 +24,7 @@ use lamina_engine::weights::{
     values_by_name,
 };
 use serde_json::Value;
-use support::{Golden, manifest};
+use support::{Golden, Gradients, manifest};
 
 const NAMES: NameMap = NameMap { reference_name, is_alias };
 const TOLERANCE: f64 = 5e-5;
@@ -334,48 +334,6 @@ fn weights_go_through_a_file_unchanged() {
     assert_eq!(values_by_name(&before, &NAMES), values_by_name(&after, &NAMES));
 }
 
-/// The parameters that training changes, by path.
-#[derive(Default)]
-struct Gradients {
-    path: Vec<String>,
-    found: GradientsParams,
-    /// Root of the summed squares, or `None` without a gradient.
-    lengths: Vec<(String, Option<f64>)>,
-}
-
-impl ModuleVisitor for Gradients {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !param.is_require_grad() {
-            return; // running statistics
-        }
-        let gradient = self.found.get::<D>(param.id);
-        let length = gradient.map(|gradient| {
-            let values = gradient.into_data();
-            let squares = values.iter::<f64>().map(|value| value * value);
-            squares.sum::<f64>().sqrt()
-        });
-        let name = reference_name(&self.path.join("."));
-        self.lengths.push((name, length));
-    }
-}
-
-impl Gradients {
-    fn of(network: &Bpnet, loss: &Tensor<1>) -> Self {
-        let mut gradients = Self {
-            found: GradientsParams::from_grads(loss.backward(), network),
-            ..Self::default()
-        };
-        network.visit(&mut gradients);
-        gradients
-    }
-}
-
 #[test]
 fn every_parameter_of_every_variant_has_a_gradient() {
     let device = Device::flex().autodiff();
@@ -386,7 +344,7 @@ fn every_parameter_of_every_variant_has_a_gradient() {
         let outputs = output.auxiliary.into_iter().chain([output.logits]);
         let losses = outputs.map(|map| (map.clone() * map).sum());
         let loss = losses.reduce(|a, b| a + b).unwrap();
-        let Gradients { lengths, .. } = Gradients::of(&network, &loss);
+        let Gradients { lengths, .. } = Gradients::of(&network, NAMES, &loss);
         assert!(lengths.len() > 100, "{} parameters", lengths.len());
         for (name, length) in lengths {
             let length = length.unwrap_or_else(|| panic!("no gradient in {name}: {config:?}"));
@@ -405,7 +363,7 @@ fn a_single_image_trains_although_its_coarsest_average_is_one_pixel() {
     let network = fill(config.init(&device), &NAMES, 1.0);
     let output = network.forward(image([1, 3, 16, 16], &device));
     let loss = (output.logits.clone() * output.logits).sum();
-    let Gradients { lengths, .. } = Gradients::of(&network, &loss);
+    let Gradients { lengths, .. } = Gradients::of(&network, NAMES, &loss);
     assert!(lengths.iter().flat_map(|(_, l)| l).all(|l| l.is_finite()));
     for (name, NamedTensor { values, .. }) in values_by_name(&network, &NAMES) {
         assert!(values.iter().all(|v| v.is_finite()), "{name}");
@@ -493,7 +451,7 @@ fn gradients_are_those_of_the_authors_code() {
         let image = nudged(nudge, &device);
         let ohem = Ohem::bpnet([4, 64, 64]);
         let (_, total) = losses(&network, &config, image, &labels, &ohem);
-        let Gradients { lengths, .. } = Gradients::of(&network, &total);
+        let Gradients { lengths, .. } = Gradients::of(&network, NAMES, &total);
         assert_eq!(lengths.len(), expected.len());
         for (name, length) in lengths {
             let expected = number(&expected[&name]);
@@ -529,7 +487,7 @@ fn one_step_of_training_moves_as_the_authors_code() {
     let expected = number(&expected["total"]);
     assert!((total_value - expected).abs() < 1e-5 * expected);
 
-    let Gradients { found, .. } = Gradients::of(&network, &total);
+    let Gradients { found, .. } = Gradients::of(&network, NAMES, &total);
     let moved = network.map(&mut Step { gradients: &found, rate: 0.01, decay: 5e-4 });
     let values = values_by_name(&moved, &NAMES);
     let sum = |name: &str| -> f64 { values[name].values.iter().map(|v| f64::from(*v)).sum() };
@@ -606,7 +564,7 @@ fn one_batch_is_learned_by_heart() {
         let image = image([2, 3, 32, 48], &device);
         let (parts, total) = losses(&network, &config, image, &labels, &all);
         course.push(parts[parts.len() - 1]);
-        let Gradients { found, .. } = Gradients::of(&network, &total);
+        let Gradients { found, .. } = Gradients::of(&network, NAMES, &total);
         network = network.map(&mut Step { gradients: &found, rate: 0.1, decay: 0.0 });
     }
     assert!(course[99] < 0.2 * course[0], "from {} to {}", course[0], course[99]);

@@ -1,9 +1,12 @@
 //! Reference outputs under `tests/golden/`: a manifest beside the tensors that it describes.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use burn::module::Module;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use lamina_engine::synthetic_weights::{fill, input};
 use lamina_engine::weights::{NameMap, NamedTensor, values_by_name};
@@ -131,4 +134,44 @@ impl Golden {
 fn sizes(value: &Value) -> Vec<usize> {
     let sizes = value.as_array().unwrap().iter();
     sizes.map(|size| size.as_u64().unwrap() as usize).collect()
+}
+
+/// The gradients of a network, and how long each is.
+pub struct Gradients {
+    names: NameMap,
+    path: Vec<String>,
+    pub found: GradientsParams,
+    /// By reference name: root of the summed squares, or `None` without a gradient.
+    pub lengths: Vec<(String, Option<f64>)>,
+}
+
+impl ModuleVisitor for Gradients {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !param.is_require_grad() {
+            return; // running statistics
+        }
+        let gradient = self.found.get::<D>(param.id);
+        let length = gradient.map(|gradient| {
+            let values = gradient.into_data();
+            let squares = values.iter::<f64>().map(|value| value * value);
+            squares.sum::<f64>().sqrt()
+        });
+        let name = (self.names.reference_name)(&self.path.join("."));
+        self.lengths.push((name, length));
+    }
+}
+
+impl Gradients {
+    pub fn of<M: Module>(network: &M, names: NameMap, loss: &Tensor<1>) -> Self {
+        let found = GradientsParams::from_grads(loss.backward(), network);
+        let mut gradients = Self { names, path: Vec::new(), found, lengths: Vec::new() };
+        network.visit(&mut gradients);
+        gradients
+    }
 }
