@@ -5,8 +5,9 @@
 //! against the manifest's hash, and the network's answer to a fixed input against
 //! the test vector, so that a bundle gives the results it was published with.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use lamina_io::dataset::Class;
@@ -268,7 +269,7 @@ pub fn write_bundle(
     let input = test_input(&manifest);
     let logits = answer(&network, &input, &device);
     let vector = NamedTensors::from([("input".to_owned(), input), ("logits".to_owned(), logits)]);
-    let vector = weights::encode(vector, Storage::F32, None);
+    let vector = weights::encode(vector, Storage::F32, BTreeMap::new());
     write_file(&folder.join(TEST_VECTOR), &vector)?;
 
     manifest.weights =
@@ -282,7 +283,9 @@ pub fn write_bundle(
 
 /// SHA-256 in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    Sha256::digest(bytes).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// A fixed input that differs at every pixel: `[1, channels, size, size]` between −1 and 1.
@@ -315,7 +318,7 @@ fn read_hashed(path: &Path, expected: &str) -> Result<Vec<u8>, EngineError> {
     Ok(bytes)
 }
 
-fn write_file(path: &PathBuf, bytes: &[u8]) -> Result<(), EngineError> {
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
     lamina_io::atomic::write_atomically(path, |file| file.write_all(bytes))?;
     Ok(())
 }

@@ -51,6 +51,7 @@ pub struct Experiment {
     pub bundle: BundleConfig,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_default(bundle: &BundleConfig) -> bool {
     *bundle == BundleConfig::default()
 }

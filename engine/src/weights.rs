@@ -303,20 +303,21 @@ pub fn write_weights<M: Module>(
 
 /// The bytes that [`write_weights`] writes. The same weights give the same bytes.
 pub fn encode_weights<M: Module>(network: &M, names: &NameMap, storage: Storage) -> Vec<u8> {
-    encode(values_by_name(network, names), storage, None)
+    encode(values_by_name(network, names), storage, BTreeMap::new())
 }
 
 /// Tensors and metadata as the bytes of a safetensors file.
 pub fn encode(
     tensors: NamedTensors,
     storage: Storage,
-    metadata: Option<HashMap<String, String>>,
+    metadata: BTreeMap<String, String>,
 ) -> Vec<u8> {
     let stored: BTreeMap<String, Stored> = tensors
         .into_iter()
         .map(|(name, NamedTensor { shape, values })| (name, Stored::new(shape, &values, storage)))
         .collect();
     let views = stored.iter().map(|(name, stored)| (name, stored.view()));
+    let metadata = (!metadata.is_empty()).then(|| metadata.into_iter().collect());
     safetensors::serialize(views, metadata).expect("weights in memory have the shape they say")
 }
 

@@ -106,7 +106,7 @@ fn cross_entropy(log_probabilities: Tensor<4>, target: &Target) -> Tensor<1> {
 fn soft_dice(log_probabilities: Tensor<4>, target: &Target) -> Tensor<1> {
     let [_, num_classes, _, _] = log_probabilities.dims();
     let per_class = |x: Tensor<4>| {
-        x.sum_dim(0).sum_dim(2).sum_dim(3).reshape([num_classes]).slice([1..num_classes])
+        x.sum_dim(0).sum_dim(2).sum_dim(3).reshape([num_classes]).narrow(0, 1, num_classes - 1)
     };
     let probabilities = log_probabilities.exp() * target.mask.clone();
     let overlap = per_class(probabilities.clone() * target.one_hot.clone());

@@ -4,7 +4,7 @@
 //! where the run stands as JSON in the file's metadata. One file, written
 //! atomically, so weights and counters never part.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -69,8 +69,8 @@ impl Checkpoint {
         };
         let tensors =
             prefixed(MODEL, self.model).chain(prefixed(VELOCITY, self.velocities)).collect();
-        let metadata = HashMap::from([(PROGRESS.to_owned(), progress)]);
-        let bytes = weights::encode(tensors, Storage::F32, Some(metadata));
+        let metadata = BTreeMap::from([(PROGRESS.to_owned(), progress)]);
+        let bytes = weights::encode(tensors, Storage::F32, metadata);
         lamina_io::atomic::write_atomically(path, |file| file.write_all(&bytes))?;
         Ok(())
     }

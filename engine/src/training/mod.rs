@@ -1,4 +1,4 @@
-//! Training from scratch: [`fit`] is the loop, top to bottom.
+//! Training from scratch: [`Fit::run`] is the loop, top to bottom.
 
 mod batches;
 mod checkpoint;
@@ -86,7 +86,7 @@ impl TrainingConfig {
                 return Err(EngineError::config(key, value, "expected at least 1"));
             }
         }
-        let fits = |size: usize| size > 0 && size <= 4096 && size % size_multiple == 0;
+        let fits = |size: usize| size > 0 && size <= 4096 && size.is_multiple_of(size_multiple);
         if !self.patch.into_iter().all(fits) {
             let expected =
                 format!("expected multiples of {size_multiple} up to 4096, as the network needs");
