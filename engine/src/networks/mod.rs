@@ -147,11 +147,18 @@ impl NetworkConfig {
 
     /// How its weights are called in a file: as in the reference code where there is one.
     pub fn name_map(&self) -> NameMap {
+        // Paths in a `Network` begin with its variant, of which no reference knows.
         match self {
-            Self::Bpnet(_) => {
-                NameMap { reference_name: bpnet::reference_name, is_alias: bpnet::is_alias }
-            }
-            Self::Unet(_) => NameMap::SAME,
+            Self::Bpnet(_) => NameMap {
+                reference_name: |path| {
+                    bpnet::reference_name(path.strip_prefix("Bpnet.").unwrap_or(path))
+                },
+                is_alias: bpnet::is_alias,
+            },
+            Self::Unet(_) => NameMap {
+                reference_name: |path| path.strip_prefix("Unet.").unwrap_or(path).to_owned(),
+                ..NameMap::SAME
+            },
         }
     }
 
