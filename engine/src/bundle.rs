@@ -65,6 +65,12 @@ pub struct Manifest {
     pub weights: WeightsRecord,
 }
 
+/// What every form of the manifest says.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
 /// How a bundle was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,29 +139,36 @@ impl Manifest {
     /// Reads and validates the manifest of the bundle in `folder`; quick, opens no weights.
     ///
     /// # Errors
-    /// [`EngineError::Read`], [`EngineError::Parse`] or [`EngineError::Config`].
+    /// [`EngineError::Read`], [`EngineError::Parse`], or [`EngineError::Data`] for another
+    /// format or a value that cannot work.
     pub fn read(folder: &Path) -> Result<Self, EngineError> {
         let path = folder.join(MANIFEST);
         let text = std::fs::read_to_string(&path)
             .map_err(|source| EngineError::Read { path: path.clone(), source })?;
-        let manifest: Self = toml::from_str(&text).map_err(|error| EngineError::Parse {
+        let parse = |error: toml::de::Error| EngineError::Parse {
             message: error.to_string().trim_end().to_owned(),
             path: path.clone(),
-        })?;
-        if manifest.format != FORMAT {
-            let message =
-                format!("expected a bundle of format {FORMAT}, found {}", manifest.format);
+        };
+        // Before the rest, which may look different in another format.
+        let Version { format } = toml::from_str(&text).map_err(parse)?;
+        if format != FORMAT {
+            let message = format!("expected a bundle of format {FORMAT}, found {format}");
             return Err(EngineError::data(&path, message));
         }
+        let manifest: Self = toml::from_str(&text).map_err(parse)?;
         if !(2..=255).contains(&manifest.classes.len()) {
             let found = manifest.classes.len();
             let message = format!("expected 2 to 255 classes, background first, found {found}");
             return Err(EngineError::data(&path, message));
         }
-        manifest.network.validate()?;
-        manifest.preprocessing.validate()?;
-        manifest.inference.validate()?;
+        manifest.validate().map_err(|error| EngineError::data(&path, error.to_string()))?;
         Ok(manifest)
+    }
+
+    fn validate(&self) -> Result<(), EngineError> {
+        self.network.validate()?;
+        self.preprocessing.validate()?;
+        self.inference.validate()
     }
 
     /// The network with fresh weights.
@@ -214,11 +227,9 @@ impl Model {
         let (Some(input), Some(expected)) = (tensors.get("input"), tensors.get("logits")) else {
             return Err(EngineError::bundle(&path, "expected the tensors `input` and `logits`"));
         };
-        let shape = [1, self.manifest.preprocessing.channels(), 0, 0];
-        let fits = matches!(input.shape[..], [batch, channels, _, _]
-            if batch == shape[0] && channels == shape[1]);
-        if !fits {
-            let message = format!("`input` is {:?}, not what the network takes", input.shape);
+        let shape = test_shape(&self.manifest);
+        if input.shape != shape {
+            let message = format!("expected `input` to be {shape:?}, found {:?}", input.shape);
             return Err(EngineError::bundle(&path, message));
         }
         let found = answer(&self.network, input, &self.device.device);
@@ -290,11 +301,15 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// A fixed input that differs at every pixel: `[1, channels, size, size]` between −1 and 1.
 fn test_input(manifest: &Manifest) -> NamedTensor {
-    let size = manifest.network.padded(32);
-    let shape = vec![1, manifest.preprocessing.channels(), size, size];
+    let shape = test_shape(manifest).to_vec();
     let count = shape.iter().product::<usize>();
     let values = (0..count).map(|index| ((index * 7919 % 1009) as f32 / 504.0) - 1.0).collect();
     NamedTensor { shape, values }
+}
+
+fn test_shape(manifest: &Manifest) -> [usize; 4] {
+    let size = manifest.network.padded(32);
+    [1, manifest.preprocessing.channels(), size, size]
 }
 
 fn answer(network: &Network, input: &NamedTensor, device: &Device) -> NamedTensor {

@@ -65,7 +65,7 @@ impl Experiment {
     ///
     /// # Errors
     /// [`EngineError::Read`], [`EngineError::Parse`] with line and column, or
-    /// [`EngineError::Config`] for a value that cannot work.
+    /// [`EngineError::Data`] for a value that cannot work.
     pub fn read(path: &Path) -> Result<Self, EngineError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| EngineError::Read { path: path.to_path_buf(), source })?;
@@ -73,7 +73,7 @@ impl Experiment {
             message: error.to_string().trim_end().to_owned(),
             path: path.to_path_buf(),
         })?;
-        experiment.validate()?;
+        experiment.validate().map_err(|error| EngineError::data(path, error.to_string()))?;
         Ok(experiment)
     }
 
