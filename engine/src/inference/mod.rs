@@ -61,6 +61,12 @@ impl InferenceConfig {
             let expected = "expected 1 to 1024 slices";
             return Err(EngineError::config("inference.batch_size", self.batch_size, expected));
         }
+        let mirrored = |axis| self.mirror_axes.iter().filter(|other| **other == axis).count();
+        if [MirrorAxis::X, MirrorAxis::Y].into_iter().any(|axis| mirrored(axis) > 1) {
+            let value = format!("{:?}", self.mirror_axes).to_lowercase();
+            let expected = "expected each axis once at most";
+            return Err(EngineError::config("inference.mirror_axes", value, expected));
+        }
         Ok(())
     }
 }

@@ -47,6 +47,10 @@ impl UnetConfig {
         if !(2..=8).contains(&self.depth) {
             return refuse("depth", self.depth, "2 to 8 levels");
         }
+        if self.base_channels << (self.depth - 1) > 8192 {
+            let expected = format!("a last level of at most 8192 channels at depth {}", self.depth);
+            return refuse("base_channels", self.base_channels, &expected);
+        }
         Ok(())
     }
 

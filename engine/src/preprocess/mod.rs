@@ -96,6 +96,9 @@ impl PreprocessConfig {
     }
 }
 
+/// Pixels a side that a slice may have after resampling; more is a wrong spacing.
+const LARGEST_SLICE: f64 = 8192.0;
+
 /// Prepares volumes as its configuration says.
 #[derive(Debug, Clone)]
 pub struct Preprocessor {
@@ -128,7 +131,7 @@ impl Preprocessor {
     ///
     /// # Errors
     /// [`EngineError::Input`] for voxels that are not numbers, for a volume without
-    /// contrast, or where a spacing is wanted and the volume has none.
+    /// contrast, or where a spacing is wanted and the volume has none or a far larger one.
     pub fn prepare(&self, volume: &Volume) -> Result<Prepared, EngineError> {
         let mut voxels = volume.to_f32();
         refuse_non_finite(&voxels)?;
@@ -176,13 +179,17 @@ impl Preprocessor {
             });
         };
         let [x, y, _] = order.axes().map(|axis| spacing_mm[axis]);
-        let target = |size: usize, from: f64, to: f64| {
-            ((size as f64 * from / to).round() as usize).clamp(1, 8192)
-        };
-        Ok(Resampling::new(
-            [height, width],
-            [target(height, y, target_y), target(width, x, target_x)],
-        ))
+        let target = |size: usize, from: f64, to: f64| (size as f64 * from / to).round().max(1.0);
+        let [rows, columns] = [target(height, y, target_y), target(width, x, target_x)];
+        if rows.max(columns) > LARGEST_SLICE {
+            return Err(EngineError::Input {
+                message: format!(
+                    "expected slices of at most {LARGEST_SLICE} pixels a side, found {columns} x \
+                     {rows} at the {target_x} x {target_y} mm that the model works at"
+                ),
+            });
+        }
+        Ok(Resampling::new([height, width], [rows as usize, columns as usize]))
     }
 }
 

@@ -105,6 +105,7 @@ impl TrainingConfig {
                 return Err(EngineError::config(format!("training.{key}"), value, expected));
             }
         }
+        self.schedule.validate()?;
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::EngineError;
+
 /// How the learning rate falls.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -22,6 +24,19 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// Whether these settings can work.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] names the key, its value and what would be right.
+    pub fn validate(self) -> Result<(), EngineError> {
+        match self {
+            Self::Poly { power } if !(0.0..=10.0).contains(&power) => {
+                Err(EngineError::config("training.schedule.poly.power", power, "expected 0 to 10"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The learning rate of `step`, counted from 0, out of `steps`.
     pub fn at(self, base: f64, step: usize, steps: usize) -> f64 {
         match self {
