@@ -96,12 +96,12 @@ pub enum EngineError {
         reason: String,
     },
 
-    /// The loss became infinite or undefined.
+    /// The loss or a weight became infinite or undefined.
     #[error(
         "the loss is {loss} at epoch {epoch}, step {step}: lower the learning rate or look at the data of this step"
     )]
     Diverged {
-        /// The loss that was found.
+        /// The loss that was found, or NaN where the weights overflowed.
         loss: f64,
         /// The epoch, from 1.
         epoch: usize,

@@ -21,6 +21,7 @@ use crate::losses::Target;
 use crate::networks::Network;
 use crate::observer::{ClassDice, Event, Flow, Observer};
 use crate::preprocess::{Prepared, Preprocessor};
+use crate::synthetic_weights::splitmix64;
 use crate::weights::{self, NameMap};
 
 /// Batches that are made ahead of the step that needs them.
@@ -71,113 +72,58 @@ impl Fit<'_> {
     /// whatever reading the data or writing the run folder meets.
     pub fn run(&self, observer: &dyn Observer) -> Result<FitSummary, EngineError> {
         let started = Instant::now();
+        let mut learner = self.start()?;
         let recorder = self.run.record(observer)?;
-        let Experiment { training, preprocessing, .. } = self.experiment;
-        let split = self.dataset.split(
-            self.experiment.fold,
-            self.experiment.folds,
-            self.experiment.seed,
-        )?;
+        let Experiment { training, preprocessing, augmentation, fold, folds, seed, .. } =
+            self.experiment;
+        let split = self.dataset.split(*fold, *folds, *seed)?;
         let preprocessor = Preprocessor::new(preprocessing.clone());
         let cases = read_cases(&split.training, |case| self.training_case(&preprocessor, case))?;
         let held_out = read_cases(&split.validation, |case| self.held_out(&preprocessor, case))?;
-
-        let device = self.device.device.clone().autodiff();
-        let mut network = initialize(self.fresh_network(&device), self.experiment.seed);
-        let mut sgd = Sgd::new(training.momentum, training.nesterov, training.weight_decay);
-        let mut progress = Progress {
-            experiment_sha256: self.experiment.learning_sha256(),
-            ..Progress::default()
-        };
-        if let Some(checkpoint) = self.checkpoint_to_resume(&progress)? {
-            checkpoint.restore_velocities(&mut sgd, &self.device.device);
-            let path = self.run.last();
-            network = weights::fit_weights(network, &NameMap::SAME, checkpoint.model, &path)?;
-            progress = checkpoint.progress;
-        }
         self.write_config()?;
 
-        let batches = Batches::new(
-            &cases,
-            &self.experiment.augmentation,
-            training,
-            preprocessing.neighbors,
-            self.experiment.seed,
-        );
-        let per_epoch = batches.per_epoch();
+        let batches = Batches::new(&cases, augmentation, training, preprocessing.neighbors, *seed);
         tell(
             &recorder,
             &Event::TrainingStarted {
                 run_folder: self.run.path().to_path_buf(),
-                parameters: network.trainable_parameters(),
+                parameters: learner.network.trainable_parameters(),
                 training_cases: cases.len(),
                 validation_cases: held_out.len(),
-                first_epoch: progress.epoch + 1,
+                first_epoch: learner.progress.epoch + 1,
                 epochs: training.epochs,
-                steps_per_epoch: per_epoch,
+                steps_per_epoch: batches.per_epoch(),
             },
         )?;
 
-        while progress.epoch < training.epochs {
+        while learner.progress.epoch < training.epochs {
             let epoch_started = Instant::now();
-            let epoch = progress.epoch;
-            let mut waited = Duration::ZERO;
-            network = prefetched(&batches, epoch, progress.step, |next| {
-                let mut network = network;
-                while progress.step < per_epoch {
-                    let wait = Instant::now();
-                    let batch = next();
-                    waited += wait.elapsed();
+            let waited;
+            (learner, waited) = self.learn_epoch(&batches, learner, &recorder)?;
+            let training_loss = learner.progress.loss_sum / batches.per_epoch() as f64;
+            let epoch = learner.progress.epoch + 1;
+            learner.progress =
+                Progress { epoch, step: 0, loss_sum: 0.0, ..learner.progress.clone() };
 
-                    let step = epoch * per_epoch + progress.step;
-                    let rate = training.schedule.at(
-                        training.learning_rate,
-                        step,
-                        training.epochs * per_epoch,
-                    );
-                    let (loss, gradients) =
-                        self.gradients(&network, batch, batches.input_shape(), &device);
-                    progress.step += 1;
-                    if !loss.is_finite() {
-                        let step = progress.step;
-                        return Err(EngineError::Diverged { loss, epoch: epoch + 1, step });
-                    }
-                    network = sgd.step(rate, network, gradients);
-                    progress.loss_sum += loss;
-                    let event = Event::Step {
-                        epoch: epoch + 1,
-                        step: progress.step,
-                        steps_per_epoch: per_epoch,
-                        loss,
-                        learning_rate: rate,
-                    };
-                    if recorder.on(&event) == Flow::Stop {
-                        Checkpoint::of(progress.clone(), &network, &sgd).write(&self.run.last())?;
-                        return Err(EngineError::Stopped);
-                    }
-                }
-                Ok(network)
-            })?;
-
-            let training_loss = progress.loss_sum / per_epoch as f64;
-            progress = Progress { epoch: epoch + 1, step: 0, loss_sum: 0.0, ..progress };
-            let last = progress.epoch == training.epochs;
-            let validated = last || progress.epoch.is_multiple_of(training.validate_every);
-            let dice =
-                if validated { self.validate(&network.valid(), &held_out)? } else { Vec::new() };
+            let validated =
+                epoch == training.epochs || epoch.is_multiple_of(training.validate_every);
+            let dice = if validated {
+                self.validate(&learner.network.valid(), &held_out)?
+            } else {
+                Vec::new()
+            };
             let mean_dice = mean_of(&dice);
-            let best =
-                mean_dice.is_some_and(|dice| progress.best.is_none_or(|(_, best)| dice > best));
+            let best = learner.is_best(mean_dice);
             if let (true, Some(dice)) = (best, mean_dice) {
-                progress.best = Some((epoch, dice));
-                Checkpoint::of(progress.clone(), &network, &sgd).write(&self.run.best())?;
+                learner.progress.best = Some((epoch - 1, dice));
+                learner.checkpoint().write(&self.run.best())?;
             }
-            Checkpoint::of(progress.clone(), &network, &sgd).write(&self.run.last())?;
+            learner.checkpoint().write(&self.run.last())?;
             let seconds = epoch_started.elapsed().as_secs_f64();
             tell(
                 &recorder,
                 &Event::EpochFinished {
-                    epoch: progress.epoch,
+                    epoch,
                     epochs: training.epochs,
                     training_loss,
                     dice,
@@ -188,7 +134,80 @@ impl Fit<'_> {
                 },
             )?;
         }
-        self.finish(&held_out, cases.len(), &progress, started, &recorder)
+        self.finish(&held_out, cases.len(), &learner.progress, started, &recorder)
+    }
+
+    /// A network at the start of the run, or where its last checkpoint left it.
+    fn start(&self) -> Result<Learner, EngineError> {
+        let Experiment { training, seed, .. } = self.experiment;
+        let device = self.device.device.clone().autodiff();
+        let mut learner = Learner {
+            network: initialize(self.fresh_network(&device), *seed),
+            sgd: Sgd::new(training.momentum, training.nesterov, training.weight_decay),
+            progress: Progress {
+                experiment_sha256: self.experiment.learning_sha256(),
+                ..Progress::default()
+            },
+            device,
+        };
+        if let Some(checkpoint) = self.checkpoint_to_resume(&learner.progress)? {
+            checkpoint.restore_velocities(&mut learner.sgd, &self.device.device);
+            let (model, path) = (checkpoint.model, self.run.last());
+            learner.network = weights::fit_weights(learner.network, &NameMap::SAME, model, &path)?;
+            learner.progress = checkpoint.progress;
+        }
+        Ok(learner)
+    }
+
+    /// Learns from what is left of the epoch under way. Answers also how long the
+    /// optimizer waited for data.
+    fn learn_epoch(
+        &self,
+        batches: &Batches<'_>,
+        learner: Learner,
+        observer: &dyn Observer,
+    ) -> Result<(Learner, Duration), EngineError> {
+        let training = &self.experiment.training;
+        let (epoch, per_epoch) = (learner.progress.epoch, batches.per_epoch());
+        prefetched(batches, epoch, learner.progress.step, |next| {
+            let Learner { mut network, mut sgd, mut progress, device } = learner;
+            let mut waited = Duration::ZERO;
+            while progress.step < per_epoch {
+                let wait = Instant::now();
+                let batch = next();
+                waited += wait.elapsed();
+
+                let step = epoch * per_epoch + progress.step;
+                let rate =
+                    training.schedule.at(training.learning_rate, step, training.epochs * per_epoch);
+                // Dropout draws from the one generator that Burn has.
+                device.seed(splitmix64(self.experiment.seed ^ splitmix64(step as u64)));
+                let (loss, gradients) =
+                    self.gradients(&network, batch, batches.input_shape(), &device);
+                progress.step += 1;
+                if !loss.is_finite() {
+                    let step = progress.step;
+                    return Err(EngineError::Diverged { loss, epoch: epoch + 1, step });
+                }
+                network = sgd.step(rate, network, gradients);
+                progress.loss_sum += loss;
+                let event = Event::Step {
+                    epoch: epoch + 1,
+                    step: progress.step,
+                    steps_per_epoch: per_epoch,
+                    loss,
+                    learning_rate: rate,
+                };
+                if observer.on(&event) == Flow::Stop {
+                    let learner = Learner { network, sgd, progress, device };
+                    learner.sound_checkpoint()?.write(&self.run.last())?;
+                    return Err(EngineError::Stopped);
+                }
+            }
+            let learner = Learner { network, sgd, progress, device };
+            learner.sound_checkpoint()?;
+            Ok((learner, waited))
+        })
     }
 
     fn fresh_network(&self, device: &Device) -> Network {
@@ -328,8 +347,9 @@ impl Fit<'_> {
     ) -> Result<FitSummary, EngineError> {
         let storage = self.experiment.bundle.storage;
         let path = match self.experiment.bundle.keep {
-            Keep::Last => self.run.last(),
-            Keep::Best => self.run.best(),
+            // Where no held-out case shows any class, no epoch is the best.
+            Keep::Best if progress.best.is_some() => self.run.best(),
+            Keep::Best | Keep::Last => self.run.last(),
         };
         let kept = Checkpoint::read(&path)?;
         let epoch = kept.progress.epoch;
@@ -389,6 +409,35 @@ impl Fit<'_> {
             bundle: self.run.bundle(),
         });
         Ok(summary)
+    }
+}
+
+/// What changes while a network learns.
+struct Learner {
+    network: Network,
+    sgd: Sgd,
+    progress: Progress,
+    /// With autodiff.
+    device: Device,
+}
+
+impl Learner {
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::of(self.progress.clone(), &self.network, &self.sgd)
+    }
+
+    /// A checkpoint that may replace the one before: without weights that overflowed.
+    fn sound_checkpoint(&self) -> Result<Checkpoint, EngineError> {
+        let checkpoint = self.checkpoint();
+        if checkpoint.is_finite() {
+            return Ok(checkpoint);
+        }
+        let Progress { epoch, step, .. } = self.progress;
+        Err(EngineError::Diverged { loss: f64::NAN, epoch: epoch + 1, step })
+    }
+
+    fn is_best(&self, mean_dice: Option<f64>) -> bool {
+        mean_dice.is_some_and(|dice| self.progress.best.is_none_or(|(_, best)| dice > best))
     }
 }
 
