@@ -1,0 +1,431 @@
+//! Training from end to end on a tiny data set: it learns, repeats, resumes, and says what is wrong.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
+
+mod tiny;
+
+use std::path::Path;
+
+use lamina_engine::EngineError;
+use lamina_engine::bundle::Model;
+use lamina_engine::device::DeviceChoice;
+use lamina_engine::experiment::Experiment;
+use lamina_engine::inference::segment_volume;
+use lamina_engine::networks::NetworkConfig;
+use lamina_engine::networks::bpnet::BpnetConfig;
+use lamina_engine::networks::unet::UnetConfig;
+use lamina_engine::observer::{Event, Silent};
+use lamina_engine::training::{Checkpoint, FitSummary, Keep, Schedule};
+use lamina_io::{ReadOptions, Voxels, read_labels, read_volume, write_labels, write_volume};
+use serde_json::Value;
+use tiny::{Script, Tiny, bytes, case, dice, experiment};
+
+/// A BPNet so small that a step takes milliseconds, with its dropout.
+fn bpnet() -> Experiment {
+    let config = BpnetConfig { width: 4, ..BpnetConfig::default() };
+    let mut experiment = Experiment { network: NetworkConfig::Bpnet(config), ..experiment() };
+    experiment.training.epochs = 2;
+    experiment.validate().unwrap();
+    experiment
+}
+
+fn steps(event: &Event) -> Option<(usize, usize)> {
+    match event {
+        Event::Step { epoch, step, .. } => Some((*epoch, *step)),
+        _ => None,
+    }
+}
+
+/// All that a run leaves that does not tell the time.
+#[derive(Debug, PartialEq)]
+struct Left {
+    last: Vec<u8>,
+    best: Vec<u8>,
+    weights: Vec<u8>,
+    test_vector: Vec<u8>,
+    manifest: String,
+    metrics: Value,
+}
+
+fn without_seconds(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.remove("seconds");
+        fields.remove("waiting_for_data");
+        fields.remove("run_folder");
+        fields.remove("bundle");
+    }
+    value
+}
+
+fn left(run: &Path) -> Left {
+    let metrics = serde_json::from_slice(&bytes(run.join("metrics.json"))).unwrap();
+    Left {
+        last: bytes(run.join("last.safetensors")),
+        best: bytes(run.join("best.safetensors")),
+        weights: bytes(run.join("bundle/weights.safetensors")),
+        test_vector: bytes(run.join("bundle/test_vector.safetensors")),
+        manifest: std::fs::read_to_string(run.join("bundle/model.toml")).unwrap(),
+        metrics: without_seconds(metrics),
+    }
+}
+
+fn same(found: &Left, expected: &Left, what: &str) {
+    assert!(found.last == expected.last, "the last checkpoint differs: {what}");
+    assert!(found.best == expected.best, "the best checkpoint differs: {what}");
+    assert!(found.weights == expected.weights, "the weights differ: {what}");
+    assert!(found == expected, "the bundle or its metrics differ: {what}");
+}
+
+fn events(run: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join("events.jsonl")).unwrap();
+    assert!(text.ends_with('\n'));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn training_lowers_the_loss_and_finds_the_ellipsoids() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.network = NetworkConfig::Unet(UnetConfig { base_channels: 8, depth: 3 });
+    experiment.training.epochs = 40;
+    experiment.training.validate_every = 15;
+    let script = Script::stop_at(|_| false);
+    let summary = tiny.fit("run", &experiment, false, &script).unwrap();
+    assert_eq!((summary.training_cases, summary.validation_cases), (4, 2));
+    assert!(summary.mean_dice > 0.9, "{summary:?}");
+
+    let heard = script.heard.into_inner().unwrap();
+    let losses: Vec<f64> = heard
+        .iter()
+        .filter_map(|event| match event {
+            Event::EpochFinished { training_loss, .. } => Some(*training_loss),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(losses.len(), 40);
+    assert!(losses[39] < 0.3 * losses[0], "{losses:?}");
+    let validated: Vec<usize> = heard
+        .iter()
+        .filter_map(|event| match event {
+            Event::EpochFinished { epoch, mean_dice: Some(_), .. } => Some(*epoch),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(validated, [15, 30, 40]);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let tiny = Tiny::new();
+    for (network, experiment) in [("unet", experiment()), ("bpnet", bpnet())] {
+        let [one, two, three] = [1, 2, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let name = format!("{network} on {threads}");
+            pool.install(|| tiny.fit(&name, &experiment, false, &Silent)).unwrap();
+            left(&tiny.run_folder(&name))
+        });
+        same(&two, &one, network);
+        same(&three, &one, network);
+    }
+}
+
+#[test]
+fn another_seed_learns_something_else() {
+    let tiny = Tiny::new();
+    let experiment = experiment();
+    tiny.fit("5", &experiment, false, &Silent).unwrap();
+    tiny.fit("6", &Experiment { seed: 6, ..experiment }, false, &Silent).unwrap();
+    let last = |name| bytes(tiny.run_folder(name).join("last.safetensors"));
+    assert!(last("5") != last("6"));
+}
+
+/// When to stop.
+type Stop = fn(&Event) -> bool;
+
+/// Runs `experiment` to its end, and once more with a stop; both have to leave the same.
+fn stop_and_resume(experiment: &Experiment, stops: &[(&str, Stop)]) {
+    let tiny = Tiny::new();
+    let whole = Script::stop_at(|_| false);
+    let summary = tiny.fit("whole", experiment, false, &whole).unwrap();
+    let expected = left(&tiny.run_folder("whole"));
+    let events_of = |run: &Path| -> Vec<Value> {
+        let told = |event: &Value| event["event"] != "training_started";
+        events(run).into_iter().filter(told).map(without_seconds).collect()
+    };
+    let expected_events = events_of(&tiny.run_folder("whole"));
+    for (what, stop) in stops {
+        let stopped = tiny.fit(what, experiment, false, &Script::stop_at(*stop));
+        assert!(matches!(stopped, Err(EngineError::Stopped)), "{what}: {stopped:?}");
+        assert!(!tiny.run_folder(what).join("bundle").exists());
+        let resumed = tiny.fit(what, experiment, true, &Silent).unwrap();
+        assert_eq!(
+            FitSummary { seconds: 0.0, ..resumed },
+            FitSummary { seconds: 0.0, ..summary.clone() }
+        );
+        same(&left(&tiny.run_folder(what)), &expected, what);
+        assert_eq!(events_of(&tiny.run_folder(what)), expected_events, "{what}");
+    }
+}
+
+#[test]
+fn a_stopped_run_resumes_to_the_same_bits() {
+    stop_and_resume(
+        &experiment(),
+        &[
+            ("in the middle of an epoch", |event| steps(event) == Some((2, 2))),
+            ("after the last step of an epoch", |event| steps(event) == Some((1, 4))),
+            ("at the end of an epoch", |event| {
+                matches!(event, Event::EpochFinished { epoch: 2, .. })
+            }),
+            ("at the end of all epochs", |event| {
+                matches!(event, Event::EpochFinished { epoch: 3, .. })
+            }),
+            ("before the first step", |event| matches!(event, Event::TrainingStarted { .. })),
+        ],
+    );
+}
+
+#[test]
+fn a_stopped_run_with_dropout_resumes_to_the_same_bits() {
+    stop_and_resume(
+        &bpnet(),
+        &[("in the middle of an epoch", |event| steps(event) == Some((1, 3)))],
+    );
+}
+
+#[test]
+fn the_best_epoch_is_kept_where_asked_for() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    // Large steps to the end, so that the Dice goes up and down.
+    experiment.training.schedule = Schedule::Constant;
+    experiment.training.epochs = 8;
+    experiment.training.learning_rate = 0.3;
+    experiment.bundle.keep = Keep::Best;
+    let script = Script::stop_at(|_| false);
+    let summary = tiny.fit("run", &experiment, false, &script).unwrap();
+    let dices: Vec<f64> = script
+        .heard
+        .into_inner()
+        .unwrap()
+        .iter()
+        .filter_map(|event| match event {
+            Event::EpochFinished { mean_dice, .. } => *mean_dice,
+            _ => None,
+        })
+        .collect();
+    let best = dices.iter().copied().fold(0.0, f64::max);
+    assert_eq!(summary.mean_dice, best, "{dices:?}");
+    assert_eq!(dices[summary.epoch - 1], best);
+}
+
+#[test]
+fn another_experiment_does_not_resume_a_run() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.epochs = 1;
+    tiny.fit("run", &experiment, false, &Silent).unwrap();
+    let run = tiny.run_folder("run");
+    let names = ["config.toml", "events.jsonl", "last.safetensors", "metrics.json"];
+    let before = names.map(|name| bytes(run.join(name)));
+
+    let other = Experiment { seed: 6, ..experiment.clone() };
+    let error = tiny.fit("run", &other, true, &Silent).unwrap_err();
+    let last = run.join("last.safetensors");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "this checkpoint belongs to another experiment: its settings differ: {}",
+            last.display()
+        )
+    );
+    let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "this folder holds a run already; resume it or choose another folder: {}",
+            run.display()
+        )
+    );
+    assert!(names.map(|name| bytes(run.join(name))) == before, "the run is as it was");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.epochs = 1;
+    tiny.fit("run", &experiment, false, &Silent).unwrap();
+    let last = tiny.run_folder("run").join("last.safetensors");
+    let whole = bytes(&last);
+    std::fs::write(&last, &whole[..whole.len() / 2]).unwrap();
+    let error = tiny.fit("run", &experiment, true, &Silent).unwrap_err();
+    let expected = format!("not a whole safetensors file: {}", last.display());
+    assert_eq!(error.to_string(), expected);
+
+    std::fs::copy(tiny.run_folder("run").join("bundle/weights.safetensors"), &last).unwrap();
+    let error = tiny.fit("run", &experiment, true, &Silent).unwrap_err();
+    let expected = "expected a checkpoint of a training run, found other weights";
+    assert_eq!(error.to_string(), format!("{expected}: {}", last.display()));
+}
+
+#[test]
+fn events_are_lines_of_json_in_order() {
+    let tiny = Tiny::new();
+    let script = Script::stop_at(|_| false);
+    let mut experiment = experiment();
+    experiment.training.epochs = 2;
+    experiment.training.validate_every = 2;
+    tiny.fit("run", &experiment, false, &script).unwrap();
+    let events = events(&tiny.run_folder("run"));
+    let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    let epoch = ["step", "step", "step", "step", "epoch_finished"];
+    assert_eq!(kinds, [&["training_started"][..], &epoch, &epoch, &["training_finished"]].concat());
+    let heard = script.heard.into_inner().unwrap();
+    // Through text, which rounds alike.
+    let as_read = |event| serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
+    let heard: Vec<Value> = heard.iter().map(as_read).collect();
+    assert_eq!(heard, events, "the observer hears what the file holds");
+
+    assert_eq!(events[0]["steps_per_epoch"], 4);
+    assert_eq!(events[0]["first_epoch"], 1);
+    assert_eq!((&events[1]["epoch"], &events[1]["step"]), (&1.into(), &1.into()));
+    assert_eq!(events[1]["learning_rate"], 0.1);
+    assert_eq!((&events[9]["epoch"], &events[9]["step"]), (&2.into(), &4.into()));
+    assert_eq!(events[5]["mean_dice"], Value::Null);
+    assert_eq!(events[10]["dice"][1]["class"], "back");
+    assert_eq!(events[10]["dice"][1]["cases"], 2);
+    assert_eq!(events[11]["mean_dice"], events[10]["mean_dice"]);
+}
+
+#[test]
+fn the_bundle_gives_the_dice_that_was_reported_on_the_grid_of_the_source() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.epochs = 20;
+    let summary = tiny.fit("run", &experiment, false, &Silent).unwrap();
+    let folder = tiny.run_folder("run").join("bundle");
+    let model = Model::load(&folder, &DeviceChoice::Cpu.open()).unwrap();
+    assert_eq!(model.manifest.training.training_cases, 4);
+    assert_eq!(model.manifest.training.epoch, 20);
+
+    let held_out = tiny.dataset().split(experiment.fold, 3, experiment.seed).unwrap().validation;
+    let mut sums = [0.0; 2];
+    for case in &held_out {
+        let volume = read_volume(&case.image, &ReadOptions::default()).unwrap();
+        let reference = read_labels(&case.labels, &ReadOptions::default()).unwrap();
+        let found = segment_volume(&case.id, &volume, &model, &Silent).unwrap().labels;
+        assert_eq!(found.geometry, volume.geometry);
+        assert_eq!(found.source, volume.source);
+        for (class, sum) in [1, 2].into_iter().zip(&mut sums) {
+            *sum += dice(&found, &reference, class) / held_out.len() as f64;
+        }
+    }
+    for (index, sum) in sums.into_iter().enumerate() {
+        let reported = summary.dice[index].dice.unwrap();
+        assert!((reported - sum).abs() < 1e-12, "{sum} is not {reported}");
+        assert!((model.manifest.metrics.dice[index] - sum).abs() < 1e-6);
+    }
+    assert!(sums.iter().all(|dice| *dice > 0.2), "{summary:?}");
+}
+
+#[test]
+fn a_run_that_diverges_says_so_and_keeps_the_checkpoint_before() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.learning_rate = 100.0;
+    experiment.training.schedule = Schedule::Constant;
+    experiment.training.epochs = 100;
+    experiment.training.validate_every = 100;
+    let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
+    let EngineError::Diverged { loss, epoch, .. } = error else { panic!("{error}") };
+    assert!(!loss.is_finite());
+    assert!(epoch > 1, "the first epoch leaves a checkpoint, the test needs one");
+    let checkpoint = Checkpoint::read(&tiny.run_folder("run").join("last.safetensors")).unwrap();
+    assert_eq!((checkpoint.progress.epoch, checkpoint.progress.step), (epoch - 1, 0));
+    assert!(!tiny.run_folder("run").join("bundle").exists());
+}
+
+/// What training says about a data set that `spoil` has changed.
+fn complaint(spoil: impl Fn(&Tiny)) -> (Tiny, String) {
+    let tiny = Tiny::new();
+    spoil(&tiny);
+    let error = tiny.fit("run", &experiment(), false, &Silent).unwrap_err();
+    (tiny, error.to_string())
+}
+
+#[test]
+fn a_label_that_is_no_class_is_named_with_its_file() {
+    for number in 0..6 {
+        let (tiny, message) = complaint(|tiny| {
+            let (_, mut labels) = case(number);
+            labels.labels[[3, 4, 5]] = 7;
+            write_labels(&tiny.labels(number), &labels).unwrap();
+        });
+        let path = tiny.labels(number);
+        assert_eq!(message, format!("expected labels 0 to 2, found 7: {}", path.display()));
+    }
+}
+
+#[test]
+fn labels_on_another_grid_are_named_with_their_file() {
+    let (tiny, message) = complaint(|tiny| {
+        let (_, labels) = case(0);
+        let order = lamina_io::AxisOrder::new([1, 0, 2], [false; 3]).unwrap();
+        write_labels(&tiny.labels(4), &labels.reoriented(&order)).unwrap();
+    });
+    assert_eq!(
+        message,
+        format!(
+            "image and labels differ: expected [6, 23, 20] voxels (depth, height, width), found \
+             [6, 20, 23]: {}",
+            tiny.labels(4).display()
+        )
+    );
+}
+
+#[test]
+fn a_voxel_that_is_no_number_is_named_with_its_file() {
+    let (tiny, message) = complaint(|tiny| {
+        let (mut volume, _) = case(1);
+        let mut values = volume.to_f32();
+        values[[5, 4, 3]] = f32::NAN;
+        values[[5, 4, 4]] = f32::INFINITY;
+        volume.voxels = Voxels::F32(values);
+        write_volume(&tiny.image(1), &volume).unwrap();
+    });
+    assert_eq!(
+        message,
+        format!(
+            "expected finite voxels, found 2 that are not, the first is NaN at (x, y, z) = \
+             (3, 4, 5): {}",
+            tiny.image(1).display()
+        )
+    );
+}
+
+#[test]
+fn an_image_that_is_cut_off_is_named() {
+    let (tiny, message) = complaint(|tiny| {
+        let whole = bytes(tiny.image(2));
+        std::fs::write(tiny.image(2), &whole[..whole.len() - 100]).unwrap();
+    });
+    assert!(message.starts_with("expected 11040 bytes of voxels, found 10940"), "{message}");
+    assert!(message.ends_with(&tiny.image(2).display().to_string()), "{message}");
+}
+
+#[test]
+fn ignored_voxels_are_neither_learned_nor_measured() {
+    let tiny = Tiny::new();
+    for number in 0..6 {
+        let (_, mut labels) = case(number);
+        labels.labels.mapv_inplace(|label| if label == 2 { 255 } else { label });
+        write_labels(&tiny.labels(number), &labels).unwrap();
+    }
+    let mut experiment = experiment();
+    experiment.training.epochs = 8;
+    let summary = tiny.fit("run", &experiment, false, &Silent).unwrap();
+    let [front, back] = &summary.dice[..] else { panic!("{summary:?}") };
+    assert!(front.dice.unwrap() > 0.8, "{summary:?}");
+    assert_eq!((back.dice, back.cases), (None, 0), "no case shows any back");
+}
