@@ -22,7 +22,6 @@ const VELOCITY: &str = "velocity.";
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
 pub struct Progress {
     /// Epoch that is under way or comes next, from 0.
     pub epoch: usize,
@@ -34,53 +33,6 @@ pub struct Progress {
     pub best: Option<(usize, f64)>,
     /// SHA-256 of the experiment that the run belongs to.
     pub experiment_sha256: String,
-}
-
-/// [`Progress`] as it is stored. The JSON parser rounds the last bit of numbers, and a
-/// resumed run shall not differ by that.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    epoch: usize,
-    step: usize,
-    loss_sum: Exact,
-    best: Option<(usize, Exact)>,
-    experiment_sha256: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum Exact {
-    Text(String),
-    Number(f64),
-}
-
-impl From<f64> for Exact {
-    fn from(value: f64) -> Self {
-        Self::Text(value.to_string())
-    }
-}
-
-impl From<Exact> for f64 {
-    fn from(stored: Exact) -> Self {
-        match stored {
-            Exact::Text(text) => text.parse().unwrap_or(Self::NAN),
-            Exact::Number(value) => value,
-        }
-    }
-}
-
-impl From<Progress> for Stored {
-    fn from(Progress { epoch, step, loss_sum, best, experiment_sha256 }: Progress) -> Self {
-        let best = best.map(|(epoch, dice)| (epoch, dice.into()));
-        Self { epoch, step, loss_sum: loss_sum.into(), best, experiment_sha256 }
-    }
-}
-
-impl From<Stored> for Progress {
-    fn from(Stored { epoch, step, loss_sum, best, experiment_sha256 }: Stored) -> Self {
-        let best = best.map(|(epoch, dice)| (epoch, dice.into()));
-        Self { epoch, step, loss_sum: loss_sum.into(), best, experiment_sha256 }
-    }
 }
 
 /// All that resuming needs.
@@ -183,12 +135,5 @@ mod tests {
             let json = serde_json::to_string(&progress).unwrap();
             assert_eq!(serde_json::from_str::<Progress>(&json).unwrap(), progress);
         }
-    }
-
-    #[test]
-    fn progress_that_was_stored_as_numbers_is_read() {
-        let json = r#"{"epoch":2,"step":3,"loss_sum":1.5,"best":[1,0.5],"experiment_sha256":"a"}"#;
-        let progress: Progress = serde_json::from_str(json).unwrap();
-        assert_eq!((progress.loss_sum, progress.best), (1.5, Some((1, 0.5))));
     }
 }
