@@ -14,7 +14,8 @@ fn cube([x, y, z]: [usize; 3]) -> LabelVolume {
     let affine = Affine::from_spacing_origin(SPACING, [10.0, 20.0, 30.0]);
     let mut labels = Array3::zeros([10, 11, 12]);
     labels.slice_mut(s![z..z + 4, y..y + 4, x..x + 4]).fill(1);
-    LabelVolume::new(labels, Geometry::new([10, 11, 12], affine).unwrap()).unwrap()
+    let geometry = Geometry::new([10, 11, 12], affine).expect("an invertible transform");
+    LabelVolume::new(labels, geometry).expect("as many labels as voxels")
 }
 
 #[test]

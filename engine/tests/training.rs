@@ -282,9 +282,8 @@ fn events_are_lines_of_json_in_order() {
     let epoch = ["step", "step", "step", "step", "epoch_finished"];
     assert_eq!(kinds, [&["training_started"][..], &epoch, &epoch, &["training_finished"]].concat());
     let heard = script.heard.into_inner().unwrap();
-    // Through text, which rounds alike.
-    let as_read = |event| serde_json::from_str(&serde_json::to_string(event).unwrap()).unwrap();
-    let heard: Vec<Value> = heard.iter().map(as_read).collect();
+    let heard: Vec<Value> =
+        heard.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
     assert_eq!(heard, events, "the observer hears what the file holds");
 
     assert_eq!(events[0]["steps_per_epoch"], 4);
