@@ -103,22 +103,26 @@ pub struct MetricsRecord {
     pub measured_on: String,
     /// Held-out cases.
     pub cases: usize,
-    /// Mean case Dice of each foreground class, in their order.
-    pub dice: Vec<f64>,
-    /// Their mean.
+    /// The mean over the classes.
     pub mean_dice: f64,
+    /// Mean case Dice of each foreground class that any case shows.
+    pub dice: BTreeMap<String, f64>,
 }
 
 impl MetricsRecord {
-    /// The record of a validation; classes without a case count 0.
+    /// The record of a validation. A class that no case shows has no Dice and does not
+    /// enter the mean.
     pub fn new(measured_on: String, dice: &[ClassDice]) -> Self {
-        let values: Vec<f64> = dice.iter().map(|class| class.dice.unwrap_or(0.0)).collect();
         let rounded = |value: f64| (value * 1e6).round() / 1e6;
+        let defined: Vec<f64> = dice.iter().filter_map(|class| class.dice).collect();
         Self {
             measured_on,
             cases: dice.iter().map(|class| class.cases).max().unwrap_or(0),
-            mean_dice: rounded(values.iter().sum::<f64>() / values.len().max(1) as f64),
-            dice: values.into_iter().map(rounded).collect(),
+            mean_dice: rounded(defined.iter().sum::<f64>() / defined.len().max(1) as f64),
+            dice: dice
+                .iter()
+                .filter_map(|class| Some((class.class.clone(), rounded(class.dice?))))
+                .collect(),
         }
     }
 }

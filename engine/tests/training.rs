@@ -14,7 +14,7 @@ use lamina_engine::inference::segment_volume;
 use lamina_engine::networks::NetworkConfig;
 use lamina_engine::networks::bpnet::BpnetConfig;
 use lamina_engine::networks::unet::UnetConfig;
-use lamina_engine::observer::{Event, Silent};
+use lamina_engine::observer::{ClassDice, Event, Silent};
 use lamina_engine::training::{Checkpoint, FitSummary, Keep, Schedule};
 use lamina_io::{ReadOptions, Voxels, read_labels, read_volume, write_labels, write_volume};
 use serde_json::Value;
@@ -321,9 +321,10 @@ fn the_bundle_gives_the_dice_that_was_reported_on_the_grid_of_the_source() {
         }
     }
     for (index, sum) in sums.into_iter().enumerate() {
-        let reported = summary.dice[index].dice.unwrap();
+        let ClassDice { class, dice: reported, .. } = &summary.dice[index];
+        let reported = reported.unwrap();
         assert!((reported - sum).abs() < 1e-12, "{sum} is not {reported}");
-        assert!((model.manifest.metrics.dice[index] - sum).abs() < 1e-6);
+        assert!((model.manifest.metrics.dice[class] - sum).abs() < 1e-6);
     }
     assert!(sums.iter().all(|dice| *dice > 0.2), "{summary:?}");
 }
