@@ -9,17 +9,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::TrainingConfig;
+use super::{TrainingCase, TrainingConfig};
 use crate::augment::{AugmentConfig, SliceSource};
-
-/// A case as training holds it: on the prepared grid.
-#[derive(Debug, Clone)]
-pub struct TrainingCase {
-    /// Normalized intensities: `[slice, height, width]`.
-    pub slices: Array3<f32>,
-    /// Reference labels: `[slice, height, width]`.
-    pub labels: Array3<u8>,
-}
 
 /// What one optimizer step learns from.
 #[derive(Debug, Clone, PartialEq)]

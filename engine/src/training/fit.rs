@@ -6,21 +6,20 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use lamina_io::dataset::{Case, Dataset};
-use lamina_io::{LabelVolume, ReadOptions, read_labels, read_volume};
-use rayon::prelude::*;
+use lamina_io::dataset::Dataset;
 use serde::Serialize;
 
-use super::{Batch, Batches, Checkpoint, Keep, Progress, RunFolder, Sgd, TrainingCase, initialize};
+use super::cases::{CaseReader, HeldOut, read_all};
+use super::validation::{mean_dice, validate};
+use super::{Batch, Batches, Checkpoint, Keep, Progress, RunFolder, Sgd, initialize};
 use crate::bundle::{Manifest, MetricsRecord, TrainingRecord, WeightsRecord, write_bundle};
 use crate::device::OpenDevice;
 use crate::error::EngineError;
 use crate::experiment::Experiment;
-use crate::inference::{Labeler, keep_largest_component, label_slices};
+use crate::inference::Labeler;
 use crate::losses::Target;
 use crate::networks::Network;
 use crate::observer::{ClassDice, Event, Flow, Observer};
-use crate::preprocess::{Prepared, Preprocessor};
 use crate::synthetic_weights::splitmix64;
 use crate::weights::{self, NameMap};
 
@@ -77,9 +76,9 @@ impl Fit<'_> {
         let Experiment { training, preprocessing, augmentation, fold, folds, seed, .. } =
             self.experiment;
         let split = self.dataset.split(*fold, *folds, *seed)?;
-        let preprocessor = Preprocessor::new(preprocessing.clone());
-        let cases = read_cases(&split.training, |case| self.training_case(&preprocessor, case))?;
-        let held_out = read_cases(&split.validation, |case| self.held_out(&preprocessor, case))?;
+        let reader = CaseReader::new(preprocessing, self.dataset.config.classes.len());
+        let cases = read_all(&split.training, |case| reader.training(case))?;
+        let held_out = read_all(&split.validation, |case| reader.held_out(case))?;
         self.write_config()?;
 
         let batches = Batches::new(&cases, augmentation, training, preprocessing.neighbors, *seed);
@@ -112,7 +111,7 @@ impl Fit<'_> {
             } else {
                 Vec::new()
             };
-            let mean_dice = mean_of(&dice);
+            let mean_dice = mean_dice(&dice);
             let best = learner.is_best(mean_dice);
             if let (true, Some(dice)) = (best, mean_dice) {
                 learner.progress.best = Some((epoch - 1, dice));
@@ -239,48 +238,6 @@ impl Fit<'_> {
         Ok(Some(checkpoint))
     }
 
-    fn prepare(
-        &self,
-        preprocessor: &Preprocessor,
-        case: &Case,
-    ) -> Result<(Prepared, LabelVolume), EngineError> {
-        let options = ReadOptions::default();
-        let volume = read_volume(&case.image, &options)?;
-        let labels = read_labels(&case.labels, &options)?;
-        let classes = self.dataset.config.classes.len();
-        let known =
-            |label: u8| usize::from(label) < classes || label == crate::losses::IGNORE_LABEL;
-        if let Some(label) = labels.counts().into_keys().find(|&label| !known(label)) {
-            let last = classes - 1;
-            let message = format!("expected labels 0 to {last}, found {label}");
-            return Err(EngineError::data(&case.labels, message));
-        }
-        let prepared = preprocessor
-            .prepare(&volume)
-            .map_err(|error| EngineError::data(&case.image, error.to_string()))?;
-        Ok((prepared, labels))
-    }
-
-    fn training_case(
-        &self,
-        preprocessor: &Preprocessor,
-        case: &Case,
-    ) -> Result<TrainingCase, EngineError> {
-        let (prepared, labels) = self.prepare(preprocessor, case)?;
-        let labels = prepared
-            .prepare_labels(&labels)
-            .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
-        Ok(TrainingCase { slices: prepared.slices, labels })
-    }
-
-    fn held_out(&self, preprocessor: &Preprocessor, case: &Case) -> Result<HeldOut, EngineError> {
-        let (prepared, reference) = self.prepare(preprocessor, case)?;
-        prepared
-            .prepare_labels(&reference)
-            .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
-        Ok(HeldOut { prepared, reference })
-    }
-
     /// Loss and gradients of one batch.
     fn gradients(
         &self,
@@ -310,30 +267,14 @@ impl Fit<'_> {
         network: &Network,
         held_out: &[HeldOut],
     ) -> Result<Vec<ClassDice>, EngineError> {
-        let config = &self.experiment.inference;
         let labeler = Labeler {
             network,
             device: &self.device.device,
-            config,
+            config: &self.experiment.inference,
             channels: self.experiment.preprocessing.channels(),
             architecture: &self.experiment.network,
         };
-        let classes = &self.dataset.config.classes[1..];
-        let mut per_class = vec![Vec::new(); classes.len()];
-        for case in held_out {
-            let labels = label_slices(&case.prepared, &labeler, &|_, _| Flow::Continue)?;
-            let prediction =
-                keep_largest_component(case.prepared.undo(labels.view()), config.largest_component);
-            for (class, values) in per_class.iter_mut().enumerate() {
-                values.extend(dice(&prediction, &case.reference, class as u8 + 1));
-            }
-        }
-        let summary = classes.iter().zip(per_class).map(|(class, values)| ClassDice {
-            class: class.name.clone(),
-            cases: values.len(),
-            dice: (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64),
-        });
-        Ok(summary.collect())
+        validate(&labeler, held_out, &self.dataset.config.classes[1..])
     }
 
     /// Writes the bundle of the epoch that is kept, and measures it.
@@ -398,7 +339,7 @@ impl Fit<'_> {
             training_cases,
             validation_cases: held_out.len(),
             epoch,
-            mean_dice: mean_of(&dice).unwrap_or(0.0),
+            mean_dice: mean_dice(&dice).unwrap_or(0.0),
             dice,
             seconds: started.elapsed().as_secs_f64(),
         };
@@ -441,21 +382,6 @@ impl Learner {
     }
 }
 
-/// A held-out case: what the network sees, and what it should say.
-struct HeldOut {
-    prepared: Prepared,
-    reference: LabelVolume,
-}
-
-/// Reads cases on all threads; the first that fails, in the order of the cases, is reported.
-fn read_cases<T: Send>(
-    cases: &[Case],
-    read: impl Fn(&Case) -> Result<T, EngineError> + Send + Sync,
-) -> Result<Vec<T>, EngineError> {
-    let results: Vec<Result<T, EngineError>> = cases.par_iter().map(read).collect();
-    results.into_iter().collect()
-}
-
 /// Runs `work` with a function that answers the batches of an epoch in turn, from
 /// `first_step` on, while a thread makes them ahead of time.
 fn prefetched<R>(
@@ -486,23 +412,4 @@ fn tell(observer: &dyn Observer, event: &Event) -> Result<(), EngineError> {
         Flow::Continue => Ok(()),
         Flow::Stop => Err(EngineError::Stopped),
     }
-}
-
-fn mean_of(dice: &[ClassDice]) -> Option<f64> {
-    let values: Vec<f64> = dice.iter().filter_map(|class| class.dice).collect();
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-}
-
-/// 2|P∩R| / (|P| + |R|); none where both are empty.
-fn dice(prediction: &LabelVolume, reference: &LabelVolume, class: u8) -> Option<f64> {
-    let (mut both, mut sum) = (0_u64, 0_u64);
-    for (&p, &r) in prediction.labels.iter().zip(&reference.labels) {
-        if r == crate::losses::IGNORE_LABEL {
-            continue;
-        }
-        let (p, r) = (p == class, r == class);
-        both += u64::from(p && r);
-        sum += u64::from(p) + u64::from(r);
-    }
-    (sum > 0).then(|| 2.0 * both as f64 / sum as f64)
 }

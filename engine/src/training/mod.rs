@@ -1,16 +1,19 @@
 //! Training from scratch: [`Fit::run`] is the loop, top to bottom.
 
 mod batches;
+mod cases;
 mod checkpoint;
 mod fit;
 mod initialize;
 mod run_folder;
 mod schedule;
 mod sgd;
+mod validation;
 
 use serde::{Deserialize, Serialize};
 
-pub use batches::{Batch, Batches, TrainingCase};
+pub use batches::{Batch, Batches};
+pub use cases::{CaseReader, HeldOut, TrainingCase};
 pub use checkpoint::{Checkpoint, Progress};
 pub use fit::{Fit, FitSummary};
 pub use initialize::initialize;

@@ -1,0 +1,92 @@
+//! Cases as training and validation hold them in memory.
+
+use lamina_io::dataset::Case;
+use lamina_io::{LabelVolume, ReadOptions, read_labels, read_volume};
+use ndarray::Array3;
+use rayon::prelude::*;
+
+use crate::error::EngineError;
+use crate::losses::IGNORE_LABEL;
+use crate::preprocess::{Prepared, PreprocessConfig, Preprocessor};
+
+/// A case to learn from, on the prepared grid.
+#[derive(Debug, Clone)]
+pub struct TrainingCase {
+    /// Normalized intensities: `[slice, height, width]`.
+    pub slices: Array3<f32>,
+    /// Reference labels: `[slice, height, width]`.
+    pub labels: Array3<u8>,
+}
+
+/// A case to measure on: what the network sees, and what it should say on the source's grid.
+#[derive(Debug, Clone)]
+pub struct HeldOut {
+    /// The slices.
+    pub prepared: Prepared,
+    /// The reference.
+    pub reference: LabelVolume,
+}
+
+/// Reads cases and prepares them.
+#[derive(Debug)]
+pub struct CaseReader {
+    preprocessor: Preprocessor,
+    num_classes: usize,
+}
+
+impl CaseReader {
+    /// A reader for preprocessing that has been validated.
+    pub fn new(preprocessing: &PreprocessConfig, num_classes: usize) -> Self {
+        Self { preprocessor: Preprocessor::new(preprocessing.clone()), num_classes }
+    }
+
+    /// A case to learn from.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the image or its labels, with the name of the file.
+    pub fn training(&self, case: &Case) -> Result<TrainingCase, EngineError> {
+        let (HeldOut { prepared, .. }, labels) = self.read(case)?;
+        Ok(TrainingCase { slices: prepared.slices, labels })
+    }
+
+    /// A case to measure on.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the image or its labels, with the name of the file.
+    pub fn held_out(&self, case: &Case) -> Result<HeldOut, EngineError> {
+        self.read(case).map(|(held_out, _)| held_out)
+    }
+
+    /// The case, and its labels on the prepared grid.
+    fn read(&self, case: &Case) -> Result<(HeldOut, Array3<u8>), EngineError> {
+        let options = ReadOptions::default();
+        let volume = read_volume(&case.image, &options)?;
+        let reference = read_labels(&case.labels, &options)?;
+        let known = |label: u8| usize::from(label) < self.num_classes || label == IGNORE_LABEL;
+        if let Some(label) = reference.counts().into_keys().find(|&label| !known(label)) {
+            let last = self.num_classes - 1;
+            let message = format!("expected labels 0 to {last}, found {label}");
+            return Err(EngineError::data(&case.labels, message));
+        }
+        let prepared = self
+            .preprocessor
+            .prepare(&volume)
+            .map_err(|error| EngineError::data(&case.image, error.to_string()))?;
+        let labels = prepared
+            .prepare_labels(&reference)
+            .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
+        Ok((HeldOut { prepared, reference }, labels))
+    }
+}
+
+/// Reads cases on all threads; the first that fails, in the order of the cases, is reported.
+///
+/// # Errors
+/// That of the first case that fails.
+pub fn read_all<T: Send>(
+    cases: &[Case],
+    read: impl Fn(&Case) -> Result<T, EngineError> + Send + Sync,
+) -> Result<Vec<T>, EngineError> {
+    let results: Vec<Result<T, EngineError>> = cases.par_iter().map(read).collect();
+    results.into_iter().collect()
+}
