@@ -88,7 +88,7 @@ impl Experiment {
         self.network.validate()?;
         self.preprocessing.validate()?;
         self.augmentation.validate()?;
-        self.training.validate(self.network.size_multiple())?;
+        self.training.validate(&self.network)?;
         self.inference.validate()
     }
 

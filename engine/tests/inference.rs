@@ -664,7 +664,7 @@ fn a_value_that_cannot_work_is_refused_with_its_key() {
         (
             "training",
             "patch = [64, 40]",
-            "training.patch = [64, 40]: expected multiples of 16 up to 4096, as the network needs",
+            "training.patch = [64, 40]: expected multiples of 16 from 16 to 4096, as the network needs",
         ),
         ("training", "learning_rate = -1.0", "training.learning_rate = -1: expected 0 to 100"),
         ("training", "learning_rate = nan", "training.learning_rate = NaN: expected 0 to 100"),

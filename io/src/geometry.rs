@@ -64,11 +64,13 @@ pub enum GridMismatch {
     },
     /// They lie at different places.
     #[error(
-        "grids are up to {distance_mm:.4} mm apart: expected the corner at {expected_mm:?} (RAS), found {found_mm:?}"
+        "grids are up to {distance_mm:.4} mm apart, {allowed_mm:.4} mm are allowed: expected the corner at {expected_mm:?} (RAS), found {found_mm:?}"
     )]
     Position {
         /// Largest distance between corresponding corners.
         distance_mm: f64,
+        /// The largest that is allowed.
+        allowed_mm: f64,
         /// That corner of the first grid.
         expected_mm: [f64; 3],
         /// That corner of the second grid.
@@ -88,8 +90,10 @@ pub struct Geometry {
     spacing: Spacing,
 }
 
-/// Corners of two grids may differ by this share of the smaller spacing.
-const GRID_TOLERANCE: f64 = 1e-3;
+/// Corners of two grids may differ by this share of the smaller spacing. Tools round
+/// affines differently: a tenth of a voxel is seen between masks of one scan, while a
+/// shift that matters is half a voxel or more.
+const GRID_TOLERANCE: f64 = 0.2;
 
 impl Geometry {
     /// A grid of `shape` voxels (depth, height, width) whose index (i, j, k) lies at
@@ -221,11 +225,21 @@ impl Geometry {
         }
     }
 
-    /// Whether `other` has the same voxels at the same places.
+    /// Whether `other` has the same voxels at the same places, but for what tools round
+    /// differently: corners may lie a fifth of a voxel apart.
     ///
     /// # Errors
-    /// How they differ: in shape, or at a corner by more than a thousandth of a voxel.
+    /// How they differ, in shape or at a corner.
     pub fn same_grid(&self, other: &Self) -> Result<(), GridMismatch> {
+        self.same_grid_within(other, GRID_TOLERANCE)
+    }
+
+    /// [`same_grid`](Self::same_grid) with corners that may lie `tolerance` of the smaller
+    /// spacing apart.
+    ///
+    /// # Errors
+    /// How they differ, in shape or at a corner.
+    pub fn same_grid_within(&self, other: &Self, tolerance: f64) -> Result<(), GridMismatch> {
         if self.shape != other.shape {
             return Err(GridMismatch::Shape { expected: self.shape, found: other.shape });
         }
@@ -246,10 +260,9 @@ impl Geometry {
             }
         }
         match worst {
-            Some((distance_mm, expected_mm, found_mm))
-                if distance_mm > GRID_TOLERANCE * smallest =>
-            {
-                Err(GridMismatch::Position { distance_mm, expected_mm, found_mm })
+            Some((distance_mm, expected_mm, found_mm)) if distance_mm > tolerance * smallest => {
+                let allowed_mm = tolerance * smallest;
+                Err(GridMismatch::Position { distance_mm, allowed_mm, expected_mm, found_mm })
             }
             _ => Ok(()),
         }
@@ -344,12 +357,12 @@ mod tests {
             let shift = Affine::from_spacing_origin([1.0; 3], [by, 0.0, 0.0]);
             Geometry::new(geometry.shape(), shift.compose(geometry.ras_from_index())).unwrap()
         };
-        assert_eq!(geometry.same_grid(&shifted(0.0019)), Ok(()));
-        let Err(GridMismatch::Position { distance_mm, .. }) = geometry.same_grid(&shifted(0.0021))
+        assert_eq!(geometry.same_grid(&shifted(0.39)), Ok(()));
+        let Err(GridMismatch::Position { distance_mm, .. }) = geometry.same_grid(&shifted(0.41))
         else {
-            panic!("a shift of 0.0021 mm was not noticed");
+            panic!("a shift of 0.41 mm was not noticed");
         };
-        assert!((distance_mm - 0.0021).abs() < 1e-9);
+        assert!((distance_mm - 0.41).abs() < 1e-9);
         let taller = Geometry::new([4, 6, 6], *geometry.ras_from_index()).unwrap();
         assert!(matches!(geometry.same_grid(&taller), Err(GridMismatch::Shape { .. })));
         let pixels = Geometry::pixels(geometry.shape());

@@ -54,7 +54,7 @@ pub use error::VolumeError;
 pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
 pub use label::LabelVolume;
 pub use read::{
-    FileInfo, Limits, ReadOptions, case_stem, is_supported_name, read_info, read_labels,
+    FileInfo, Limits, ReadOptions, case_stem, files_of, is_supported_name, read_info, read_labels,
     read_volume,
 };
 pub use source::SourceHeader;

@@ -3,7 +3,7 @@
 //! This is where files come in; what the bytes of a format mean is left to its module.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
@@ -242,6 +242,17 @@ pub fn read_info(path: &Path, limits: &Limits) -> Result<FileInfo, VolumeError> 
 pub fn is_supported_name(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     !hidden && matches!(Name::of(path).kind, Kind::Single | Kind::Header)
+}
+
+/// The files that an image is made of: both halves of a pair, the header first, or the one.
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    let name = Name::of(path);
+    let (header, voxels) = match name.kind {
+        Kind::Header => (None, name.find_partner("img")),
+        Kind::Voxels => (name.find_partner("hdr"), None),
+        Kind::Single | Kind::Other => (None, None),
+    };
+    header.into_iter().chain([path.to_owned()]).chain(voxels).collect()
 }
 
 /// A file's name without its folder and endings: "x" for "cases/x.nii.gz".

@@ -198,7 +198,7 @@ fn another_grid_is_refused_by_what_differs() {
     lowest mean Dice: moved 0.000, other_shape 0.000
 
     2 of 2 cases failed and count as Dice 0:
-      moved: the prediction is not on the grid of its reference: grids are up to 1.5000 mm apart: expected the corner at [-0.5, -0.6000000238418579, -1.5] (RAS), found [-0.5, -0.6000000238418579, 0.0]: p/moved.nii
+      moved: the prediction is not on the grid of its reference: grids are up to 1.5000 mm apart, 0.2000 mm are allowed: expected the corner at [-0.5, -0.6000000238418579, -1.5] (RAS), found [-0.5, -0.6000000238418579, 0.0]: p/moved.nii
       other_shape: the prediction is not on the grid of its reference: expected [6, 24, 20] voxels (depth, height, width), found [1, 1, 10]: p/other_shape.nii
     "#);
 }

@@ -41,7 +41,7 @@ fn the_program_lists_its_commands() {
               Log more: -v for one line per operation, -vv for everything
 
     Exit codes: 0 done; 1 done, but some cases failed; 2 could not start; 130 stopped, the same command
-    goes on from there.
+    goes on from there (train with --resume).
     "#);
 }
 
@@ -68,6 +68,7 @@ fn predict_explains_its_options() {
       -o, --out <FOLDER>                Where masks and their records go; made where it is missing
           --model <FOLDER>              The model; the bundled one unless given
           --device <DEVICE>             auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
+          --volume <N>                  Which volume of a scan that holds several, from 0
           --reference <PATH>            Reference masks to score against: a folder, or a file for a
                                         single input
           --montage                     Draw a picture per case too: slices with outlines

@@ -36,7 +36,7 @@ fn a_folder_becomes_masks_records_and_pictures() {
         let options = ReadOptions::default();
         let mask = read_labels(&sandbox.path(&format!("masks/{name}.nii.gz")), &options).unwrap();
         let scan = read_volume(&sandbox.path(&format!("scans/{name}.nii.gz")), &options).unwrap();
-        scan.geometry.same_grid(&mask.geometry).unwrap();
+        scan.geometry.same_grid_within(&mask.geometry, 1e-3).unwrap();
         let voxels = mask.counts()[&1];
         assert_eq!(case["classes"][0]["voxels"], voxels);
         let picture = fs::read(sandbox.path(&format!("masks/{name}.png"))).unwrap();
@@ -184,4 +184,40 @@ fn a_stop_leaves_whole_cases_and_the_same_command_goes_on() {
         sandbox.lamina("predict many --out masks --device cpu --batch 1 --json").exits(0).json();
     assert_eq!(answer["cases"][0]["status"], "skipped");
     assert_eq!(answer["cases"][39]["mask"], "masks/39.nii.gz");
+}
+
+#[test]
+fn a_pair_whose_voxels_changed_is_segmented_anew() {
+    let sandbox = prepared();
+    let (volume, _) = ellipsoid([8.0, 11.0, 2.5]);
+    sandbox.image("pairs/c.hdr", &volume);
+    sandbox.lamina("predict pairs --out masks --device cpu -q").exits(0);
+    let (moved, _) = ellipsoid([11.0, 13.0, 2.5]);
+    sandbox.image("pairs/c.hdr", &moved);
+    let run = sandbox.lamina("predict pairs --out masks --device cpu --json").exits(1);
+    assert_eq!(run.json()["cases"][0]["status"], "failed", "{run}");
+    let run = sandbox.lamina("predict pairs --out masks --device cpu --json --overwrite").exits(0);
+    assert_eq!(run.json()["cases"][0]["status"], "done");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_no_utf8_does_not_cost_the_answer() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let sandbox = prepared();
+    let name = std::ffi::OsStr::from_bytes(b"scans/c\xff.nii.gz");
+    fs::copy(sandbox.path("scans/a.nii.gz"), sandbox.path("").join(name)).unwrap();
+    let run = sandbox.lamina("predict scans --out masks --device cpu --json").exits(0);
+    assert_eq!(run.json()["cases"].as_array().unwrap().len(), 3, "{run}");
+}
+
+#[test]
+fn a_volume_of_several_is_taken_when_asked() {
+    let sandbox = prepared();
+    let three = fs::read(sandbox.path("scans/a.nii.gz")).unwrap();
+    sandbox.write("four/three_d.nii.gz", three);
+    let run = sandbox.lamina("predict four --out masks --device cpu --volume 3").exits(1);
+    assert!(run.to_string().contains("volume"), "{run}");
+    sandbox.lamina("predict four --out masks --device cpu --volume 0").exits(0);
 }

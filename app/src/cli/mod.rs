@@ -42,7 +42,7 @@ struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 done, but some cases failed; 2 could not start; \
-130 stopped, the same command goes on from there.";
+130 stopped, the same command goes on from there (train with --resume).";
 
 #[derive(Debug, Args)]
 struct CommonArgs {

@@ -4,10 +4,11 @@
 //! a resumed run may trust it. It holds no path and nothing of the file's header.
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use lamina_io::atomic::write_atomically;
+use lamina_io::files_of;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -37,8 +38,11 @@ pub struct Recipe {
     pub model: String,
     /// Hash of its weights.
     pub weights_sha256: String,
-    /// Hash of the input's file.
+    /// Hash of the input's file, or of both files of a pair, the header first.
     pub input_sha256: String,
+    /// Which volume of a scan that holds several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<usize>,
     /// How the network was used: mirrors, largest component.
     pub inference: serde_json::Value,
 }
@@ -109,17 +113,20 @@ impl Sidecar {
 
     /// Whether `mask` is complete and was made by `recipe`.
     pub fn vouches_for(&self, mask: &Path, recipe: &Recipe) -> bool {
-        self.recipe == *recipe && file_sha256(mask).is_ok_and(|hash| hash == self.mask_sha256)
+        self.recipe == *recipe
+            && files_sha256(&files_of(mask)).is_ok_and(|hash| hash == self.mask_sha256)
     }
 }
 
-/// SHA-256 of a file's bytes, as hexadecimal.
+/// SHA-256 of the bytes of files, one after another, as hexadecimal.
 ///
 /// # Errors
-/// When the file cannot be read.
-pub fn file_sha256(path: &Path) -> io::Result<String> {
+/// When one of them cannot be read.
+pub fn files_sha256(paths: &[PathBuf]) -> io::Result<String> {
     let mut hasher = Sha256::new();
-    io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    for path in paths {
+        io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    }
     Ok(format!("{:x}", hasher.finalize()))
 }
 
@@ -134,6 +141,7 @@ mod tests {
                 model: "m".to_owned(),
                 weights_sha256: "w".to_owned(),
                 input_sha256: "i".to_owned(),
+                volume: None,
                 inference: serde_json::Value::Null,
             },
             // SHA-256 of "abc", FIPS 180-2, appendix B.1

@@ -51,8 +51,8 @@ pub struct TrainArgs {
     seed: Option<u64>,
 
     /// Use this many threads; the result does not depend on it.
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
 }
 
 /// Runs `lamina train`.
@@ -62,7 +62,7 @@ pub struct TrainArgs {
 pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
+            .num_threads(threads.into())
             .build_global()
             .context("cannot set the number of threads")?;
     }

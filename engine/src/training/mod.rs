@@ -23,6 +23,7 @@ pub use sgd::Sgd;
 
 use crate::error::EngineError;
 use crate::losses::LossConfig;
+use crate::networks::NetworkConfig;
 use crate::weights::Storage;
 
 /// How a network learns.
@@ -73,11 +74,11 @@ impl Default for TrainingConfig {
 }
 
 impl TrainingConfig {
-    /// Whether these settings can work with a network of this size multiple.
+    /// Whether these settings can work with this network.
     ///
     /// # Errors
     /// [`EngineError::Config`] names the key, its value and what would be right.
-    pub fn validate(&self, size_multiple: usize) -> Result<(), EngineError> {
+    pub fn validate(&self, network: &NetworkConfig) -> Result<(), EngineError> {
         let counts = [
             ("epochs", self.epochs),
             ("batch_size", self.batch_size),
@@ -89,10 +90,12 @@ impl TrainingConfig {
                 return Err(EngineError::config(key, value, "expected at least 1"));
             }
         }
-        let fits = |size: usize| size > 0 && size <= 4096 && size.is_multiple_of(size_multiple);
+        let (multiple, smallest) = (network.size_multiple(), network.smallest_size());
+        let fits = |size: usize| (smallest..=4096).contains(&size) && size.is_multiple_of(multiple);
         if !self.patch.into_iter().all(fits) {
-            let expected =
-                format!("expected multiples of {size_multiple} up to 4096, as the network needs");
+            let expected = format!(
+                "expected multiples of {multiple} from {smallest} to 4096, as the network needs"
+            );
             let value = format!("{:?}", self.patch);
             return Err(EngineError::config("training.patch", value, expected));
         }
@@ -134,4 +137,23 @@ pub enum Keep {
     /// The epoch with the highest mean Dice on the held-out cases, which is then a
     /// little too high an estimate.
     Best,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::bpnet::BpnetConfig;
+    use crate::networks::unet::UnetConfig;
+
+    #[test]
+    fn a_patch_that_the_network_cannot_take_is_refused() {
+        let training = |patch| TrainingConfig { patch, ..TrainingConfig::default() };
+        let bpnet = NetworkConfig::Bpnet(BpnetConfig::default());
+        let message = training([12, 13]).validate(&bpnet).unwrap_err().to_string();
+        assert!(message.contains("[12, 13]") && message.contains("from 13"), "{message}");
+        assert!(training([13, 13]).validate(&bpnet).is_ok());
+        let unet = NetworkConfig::Unet(UnetConfig::default());
+        assert!(training([24, 32]).validate(&unet).is_err());
+        assert!(training([16, 32]).validate(&unet).is_ok());
+    }
 }

@@ -5,6 +5,9 @@ use super::layout::{PIXDIM, QUATERN, Version};
 use crate::affine::{Affine, dot};
 use crate::geometry::Geometry;
 
+/// What a qform, in single precision, may miss the grid by, as a share of a voxel.
+const ROUNDING: f64 = 1e-3;
+
 /// The fields of a header that place its voxels, as stored.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Placement {
@@ -173,7 +176,7 @@ impl Placement {
         let placed = placed.and_then(|affine| Geometry::new(geometry.shape(), affine).ok());
         // A grid of pixels has the identity for a transform, and no other needs comparing.
         placed.is_some_and(|placed| {
-            geometry.spacing_mm().is_none() || geometry.same_grid(&placed).is_ok()
+            geometry.spacing_mm().is_none() || geometry.same_grid_within(&placed, ROUNDING).is_ok()
         })
     }
 

@@ -11,7 +11,7 @@ use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed
 use lamina_engine::observer::{Event, Observer};
 use lamina_io::atomic::write_atomically;
 use lamina_io::{
-    LabelVolume, Modality, ReadOptions, Volume, read_labels, read_volume, write_labels,
+    LabelVolume, Modality, ReadOptions, Volume, files_of, read_labels, read_volume, write_labels,
 };
 
 use super::plan::Job;
@@ -20,7 +20,7 @@ use super::{ModelClass, PredictArgs};
 use crate::cli::bundles::Bundle;
 use crate::cli::output::{Output, error_line};
 use crate::cli::progress::Progress;
-use crate::cli::sidecar::{ClassVolume, Recipe, Seconds, Sidecar, file_sha256};
+use crate::cli::sidecar::{ClassVolume, Recipe, Seconds, Sidecar, files_sha256};
 use crate::cli::table::number;
 use crate::montage::{Montage, MontageClass};
 
@@ -87,8 +87,9 @@ impl Run<'_> {
         let recipe = Recipe {
             model: self.model.manifest.name.clone(),
             weights_sha256: self.model.manifest.weights.sha256.clone(),
-            input_sha256: file_sha256(&job.input)
+            input_sha256: files_sha256(&files_of(&job.input))
                 .with_context(|| format!("cannot read: {}", job.input.display()))?,
+            volume: self.args.volume,
             inference: what_decides(&self.model.manifest.inference)?,
         };
         if job.mask.exists() && !self.args.overwrite {
@@ -107,10 +108,14 @@ impl Run<'_> {
         self.segment(job, recipe)
     }
 
+    fn reading(&self) -> ReadOptions {
+        ReadOptions { volume: self.args.volume, ..ReadOptions::default() }
+    }
+
     /// Reads, segments and writes one case.
     fn segment(&self, job: &Job, recipe: Recipe) -> anyhow::Result<Finished> {
         let started = Instant::now();
-        let volume = read_volume(&job.input, &ReadOptions::default())?;
+        let volume = read_volume(&job.input, &self.reading())?;
         let read = started.elapsed().as_secs_f64();
         self.refuse_other_modality(&volume, job)?;
 
@@ -134,7 +139,7 @@ impl Run<'_> {
         let record = Sidecar {
             case: job.case.clone(),
             recipe,
-            mask_sha256: file_sha256(&job.mask).context("cannot read the mask back")?,
+            mask_sha256: files_sha256(&files_of(&job.mask)).context("cannot read the mask back")?,
             lamina_version: env!("CARGO_PKG_VERSION").to_owned(),
             device: self.device.clone(),
             seconds,
@@ -259,7 +264,7 @@ impl Run<'_> {
     ) -> anyhow::Result<()> {
         let volume = match finished.volume {
             Some(volume) => volume,
-            None => read_volume(&job.input, &ReadOptions::default())?,
+            None => read_volume(&job.input, &self.reading())?,
         };
         let caption = |result: &ClassResult| {
             let mut caption =

@@ -44,6 +44,10 @@ pub struct PredictArgs {
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
 
+    /// Which volume of a scan that holds several, from 0.
+    #[arg(long, value_name = "N")]
+    volume: Option<usize>,
+
     /// Reference masks to score against: a folder, or a file for a single input.
     #[arg(long, value_name = "PATH")]
     reference: Option<PathBuf>,

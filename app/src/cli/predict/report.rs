@@ -1,9 +1,9 @@
 //! What `lamina predict` answers: JSON for machines, a table for people.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lamina_engine::metrics::{ClassReport, ClassSummary, Status, Summary};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::cli::sidecar::{ClassVolume, Seconds};
 use crate::cli::table::{Align, Table, count, number};
@@ -21,9 +21,23 @@ pub(super) struct Prediction {
     pub(super) summary: Option<Summary>,
 }
 
+/// A path as JSON can hold it: a name that is no UTF-8 must not cost the whole answer.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+#[expect(clippy::ref_option, reason = "serde hands the field over so")]
+fn lossy_option<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => lossy(path, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct ModelName {
     pub(super) name: String,
+    #[serde(serialize_with = "lossy")]
     pub(super) folder: PathBuf,
     pub(super) weights_sha256: String,
 }
@@ -41,10 +55,11 @@ pub(super) enum CaseStatus {
 pub(super) struct CaseResult {
     pub(super) case: String,
     pub(super) status: CaseStatus,
+    #[serde(serialize_with = "lossy")]
     pub(super) input: PathBuf,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_option")]
     pub(super) mask: Option<PathBuf>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_option")]
     pub(super) montage: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seconds: Option<Seconds>,
