@@ -81,6 +81,10 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
     let dataset = experiment.read_dataset(&args.config)?;
     let dataset = Dataset::open(dataset, &data_folder(args)?)?;
     let run_folder = RunFolder::create(&args.out)?;
+    if args.resume && !run_folder.last().exists() {
+        let place = run_folder.path().display();
+        output.note(format!("no checkpoint to resume from, training starts anew: {place}"));
+    }
     let device = args.device.open();
     if let Some(notice) = &device.notice {
         output.note(notice);

@@ -83,6 +83,11 @@ enum Switch {
 pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
     let inputs = expand(&args.inputs)?;
     let jobs = plan(&inputs, args)?;
+    if args.reference.is_some() {
+        for job in jobs.iter().filter(|job| job.reference.is_none()) {
+            output.note(format!("no reference for {}: it is not scored", job.case));
+        }
+    }
     let bundle = bundles::choose(args.model.as_deref())?;
     let device = args.device.open();
     if let Some(notice) = &device.notice {

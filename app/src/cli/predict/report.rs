@@ -150,7 +150,8 @@ fn table(prediction: &Prediction, first: &CaseResult, done: &[&CaseResult]) -> T
         let dice = |class: &ClassSummary| number(class.dice.map(|dice| dice.mean), 3);
         let means = summary.classes.iter().flat_map(|class| [dice(class), String::new()]);
         table.rule();
-        table.row(std::iter::once("mean".to_owned()).chain(means));
+        let cases = summary.classes.iter().map(|class| class.n_total).max().unwrap_or(0);
+        table.row(std::iter::once(format!("mean of {cases}")).chain(means));
     }
     table
 }
