@@ -112,7 +112,7 @@ fn one_reference_for_two_scans_is_refused() {
     $ lamina predict scans --out masks --reference reference.nii
     exit code 2
     --- stderr
-    error: expected a folder of references for 2 inputs, found a file: --reference
+    error: expected a folder of references for 2 inputs, found a file: reference.nii
     "#);
 }
 

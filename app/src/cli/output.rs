@@ -138,7 +138,7 @@ fn distinct_messages<'a>(
 ) -> Vec<String> {
     let mut messages: Vec<String> = Vec::new();
     for message in chain.map(ToString::to_string) {
-        if !messages.last().is_some_and(|above| above.ends_with(&message)) {
+        if !messages.last().is_some_and(|above| above.contains(&message)) {
             messages.push(message);
         }
     }

@@ -28,10 +28,13 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
         .transpose()
         .context("cannot use --reference")?;
     let one_reference = args.reference.as_deref().filter(|path| path.is_file());
-    if one_reference.is_some() && inputs.len() != 1 {
+    if let Some(file) = one_reference
+        && inputs.len() != 1
+    {
         bail!(
-            "expected a folder of references for {} inputs, found a file: --reference",
-            inputs.len()
+            "expected a folder of references for {} inputs, found a file: {}",
+            inputs.len(),
+            file.display()
         );
     }
     let mut taken: HashMap<&str, &Path> = HashMap::new();
