@@ -27,6 +27,43 @@ impl NameMap {
     pub const SAME: Self = Self { reference_name: str::to_owned, is_alias: |_| false };
 }
 
+/// Where a visitor of a module stands: the names of the fields from the outside in.
+///
+/// A variant of an enum is no part of it, so that a network is called the same by itself and as
+/// one of several.
+#[derive(Debug, Clone, Default)]
+pub struct ModulePath(Vec<Option<String>>);
+
+impl ModulePath {
+    /// Into a field, as Burn's visitors and mappers tell.
+    pub fn enter(&mut self, name: &str, container: &str) {
+        self.0.push((!container.starts_with("Enum:")).then(|| name.to_owned()));
+    }
+
+    /// Out of it again.
+    pub fn leave(&mut self) {
+        self.0.pop();
+    }
+
+    /// The innermost field's name.
+    pub fn last(&self) -> Option<&str> {
+        self.0.last()?.as_deref()
+    }
+}
+
+impl fmt::Display for ModulePath {
+    /// Names with points between.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, name) in self.0.iter().flatten().enumerate() {
+            if index > 0 {
+                f.write_str(".")?;
+            }
+            f.write_str(name)?;
+        }
+        Ok(())
+    }
+}
+
 /// A tensor on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
@@ -349,19 +386,19 @@ impl Stored {
 /// All weights and running statistics of `network`, by reference name.
 pub fn values_by_name<M: Module>(network: &M, names: &NameMap) -> NamedTensors {
     struct Values<'a> {
-        path: Vec<String>,
+        path: ModulePath,
         names: &'a NameMap,
         found: NamedTensors,
     }
     impl ModuleVisitor for Values<'_> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.enter(name, container);
         }
         fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
+            self.path.leave();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let name = (self.names.reference_name)(&self.path.join("."));
+            let name = (self.names.reference_name)(&self.path.to_string());
             let data = param.val().into_data().convert_dtype(DType::F32);
             let values = data.try_to_vec().expect("converted to f32");
             let shape = data.shape().to_vec();
@@ -369,7 +406,7 @@ pub fn values_by_name<M: Module>(network: &M, names: &NameMap) -> NamedTensors {
             assert!(before.is_none(), "two weights have the same reference name");
         }
     }
-    let mut values = Values { path: Vec::new(), names, found: BTreeMap::new() };
+    let mut values = Values { path: ModulePath::default(), names, found: BTreeMap::new() };
     // Batch norms take over what they learned last only when they leave training.
     network.valid().visit(&mut values);
     values.found
@@ -379,19 +416,19 @@ pub fn values_by_name<M: Module>(network: &M, names: &NameMap) -> NamedTensors {
 pub fn shapes_by_path<M: Module>(network: &M) -> BTreeMap<String, Vec<usize>> {
     #[derive(Default)]
     struct Shapes {
-        path: Vec<String>,
+        path: ModulePath,
         found: BTreeMap<String, Vec<usize>>,
     }
     impl ModuleVisitor for Shapes {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.enter(name, container);
         }
         fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
+            self.path.leave();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let shape = param.lazy_shape().to_vec();
-            self.found.insert(self.path.join("."), shape);
+            self.found.insert(self.path.to_string(), shape);
         }
     }
     let mut shapes = Shapes::default();
@@ -428,19 +465,19 @@ pub fn replace_weights<M: Module>(
     values: impl FnMut(&str, &[usize]) -> Option<Vec<f32>>,
 ) -> M {
     struct Replace<'a, F> {
-        path: Vec<String>,
+        path: ModulePath,
         names: &'a NameMap,
         values: F,
     }
     impl<F: FnMut(&str, &[usize]) -> Option<Vec<f32>>> ModuleMapper for Replace<'_, F> {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.enter(name, container);
         }
         fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
+            self.path.leave();
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let name = (self.names.reference_name)(&self.path.join("."));
+            let name = (self.names.reference_name)(&self.path.to_string());
             let shape = param.lazy_shape();
             let Some(values) = (self.values)(&name, shape.as_slice()) else {
                 return param;
@@ -451,7 +488,7 @@ pub fn replace_weights<M: Module>(
             param.transform_for_load(tensor, id)
         }
     }
-    network.map(&mut Replace { path: Vec::new(), names, values })
+    network.map(&mut Replace { path: ModulePath::default(), names, values })
 }
 
 #[cfg(test)]

@@ -14,10 +14,11 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lamina_engine::losses::ohem::{Ohem, ohem_cross_entropy};
-use lamina_engine::networks::bpnet::attention::{NonLocal, NonLocalConfig};
+use lamina_engine::networks::attention::{NonLocal, NonLocalConfig};
 use lamina_engine::networks::bpnet::{
     Attention, Bpnet, BpnetConfig, Flow, Fusion, is_alias, reference_name,
 };
+use lamina_engine::networks::{Architecture, Heads, NetworkOutput, Settings};
 use lamina_engine::synthetic_weights::{Labels, fill, input, unit};
 use lamina_engine::weights::{
     NameMap, NamedTensor, Storage, decode_weights, encode_weights, trainable_parameters,
@@ -44,6 +45,19 @@ fn image(shape: [usize; 4], device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
+fn all(network: &Bpnet, image: Tensor<4>) -> NetworkOutput {
+    network.run(image, Heads::All, &mut |_, _| {})
+}
+
+fn inference(network: &Bpnet, image: Tensor<4>) -> Tensor<4> {
+    network.run(image, Heads::Main, &mut |_, _| {}).logits
+}
+
+/// The auxiliary logits and the main ones.
+fn maps_of(output: &NetworkOutput) -> Vec<&Tensor<4>> {
+    output.auxiliary.iter().map(|head| &head.logits).chain([&output.logits]).collect()
+}
+
 /// Compares all outputs, taps and the parameter count of `config` with the reference `name`.
 fn compare(name: &str, config: &BpnetConfig) {
     let device = Device::flex();
@@ -57,7 +71,7 @@ fn compare(name: &str, config: &BpnetConfig) {
     for case in golden.case_names() {
         let [image] = golden.inputs(case, &device).try_into().unwrap();
         let mut observed = Vec::new();
-        let output = network.forward_observed(image.clone(), &mut |block, map| {
+        let output = network.run(image.clone(), Heads::All, &mut |block, map| {
             observed.push((block.to_owned(), map.clone()));
         });
         let stored = golden.manifest["cases"][case].as_object().unwrap();
@@ -72,11 +86,8 @@ fn compare(name: &str, config: &BpnetConfig) {
                 assert!(error < TOLERANCE, "{name} {case} {tap}: {error:e}");
             }
         }
-        let auxiliary = output.auxiliary.iter().enumerate();
-        let mut outputs: Vec<_> =
-            auxiliary.map(|(index, map)| (format!("aux{index}"), map.clone())).collect();
-        outputs.push(("logits".to_owned(), output.logits));
-        outputs.push(("logits".to_owned(), network.forward_inference(image)));
+        let mut outputs = output.into_named();
+        outputs.push(("logits".to_owned(), inference(&network, image)));
         for (output, map) in outputs {
             let error = golden.error(case, "outputs", &output, &map).unwrap();
             assert!(error < TOLERANCE, "{name} {case} {output}: {error:e}");
@@ -292,13 +303,13 @@ fn every_variant_answers_at_an_odd_batch_and_an_odd_size() {
     let device = Device::flex();
     for config in variants() {
         let network = config.init(&device);
-        let output = network.forward(image([3, 1, 45, 71], &device));
+        let output = all(&network, image([3, 1, 45, 71], &device));
         let maps = config.output_weights().len();
         assert_eq!(output.auxiliary.len() + 1, maps, "{config:?}");
-        for map in output.auxiliary.iter().chain([&output.logits]) {
+        for map in maps_of(&output) {
             assert_eq!(map.dims(), [3, 2, 45, 71], "{config:?}");
         }
-        let inference = network.forward_inference(image([3, 1, 45, 71], &device));
+        let inference = inference(&network, image([3, 1, 45, 71], &device));
         inference.into_data().assert_eq(&output.logits.into_data(), true);
     }
 }
@@ -309,11 +320,11 @@ fn the_smallest_image_has_thirteen_pixels_a_side() {
     let config = BpnetConfig { width: 4, ..BpnetConfig::default() };
     assert_eq!(config.smallest_size(), 13);
     let network = config.init(&device);
-    let logits = network.forward_inference(image([1, 3, 13, 13], &device));
+    let logits = inference(&network, image([1, 3, 13, 13], &device));
     assert_eq!(logits.dims(), [1, 19, 13, 13]);
     let attention = Attention::None;
     let without = BpnetConfig { attention, ..config };
-    let logits = without.init(&device).forward_inference(image([1, 3, 1, 2], &device));
+    let logits = inference(&without.init(&device), image([1, 3, 1, 2], &device));
     assert_eq!(logits.dims(), [1, 19, 1, 2]);
 }
 
@@ -322,7 +333,7 @@ fn the_smallest_image_has_thirteen_pixels_a_side() {
 fn a_smaller_image_is_refused() {
     let device = Device::flex();
     let network = small().init(&device);
-    network.forward_inference(image([1, 3, 12, 64], &device));
+    inference(&network, image([1, 3, 12, 64], &device));
 }
 
 #[test]
@@ -340,8 +351,8 @@ fn every_parameter_of_every_variant_has_a_gradient() {
     for config in variants() {
         let config = BpnetConfig { dropout: Some(0.0), attention_dropout: 0.0, ..config };
         let network = fill(config.init(&device), &NAMES, 1.0);
-        let output = network.forward(image([2, 1, 33, 47], &device));
-        let outputs = output.auxiliary.into_iter().chain([output.logits]);
+        let output = all(&network, image([2, 1, 33, 47], &device));
+        let outputs = maps_of(&output).into_iter().cloned();
         let losses = outputs.map(|map| (map.clone() * map).sum());
         let loss = losses.reduce(|a, b| a + b).unwrap();
         let Gradients { lengths, .. } = Gradients::of(&network, NAMES, &loss);
@@ -361,7 +372,7 @@ fn a_single_image_trains_although_its_coarsest_average_is_one_pixel() {
     let device = Device::flex().autodiff();
     let config = BpnetConfig { num_classes: 2, ..small() };
     let network = fill(config.init(&device), &NAMES, 1.0);
-    let output = network.forward(image([1, 3, 16, 16], &device));
+    let output = all(&network, image([1, 3, 16, 16], &device));
     let loss = (output.logits.clone() * output.logits).sum();
     let Gradients { lengths, .. } = Gradients::of(&network, NAMES, &loss);
     assert!(lengths.iter().flat_map(|(_, l)| l).all(|l| l.is_finite()));
@@ -399,8 +410,8 @@ fn losses(
     labels: &Tensor<3, Int>,
     ohem: &Ohem,
 ) -> (Vec<f64>, Tensor<1>) {
-    let output = network.forward(image);
-    let outputs = output.auxiliary.into_iter().chain([output.logits]);
+    let output = all(network, image);
+    let outputs = maps_of(&output).into_iter().cloned();
     let losses: Vec<_> = outputs.map(|map| ohem_cross_entropy(map, labels.clone(), ohem)).collect();
     let parts = losses.iter().map(|loss| loss.clone().into_scalar::<f64>()).collect();
     let weighted =

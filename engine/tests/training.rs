@@ -301,12 +301,12 @@ fn events_are_lines_of_json_in_order() {
 fn the_bundle_gives_the_dice_that_was_reported_on_the_grid_of_the_source() {
     let tiny = Tiny::new();
     let mut experiment = experiment();
-    experiment.training.epochs = 20;
+    experiment.training.epochs = 40;
     let summary = tiny.fit("run", &experiment, false, &Silent).unwrap();
     let folder = tiny.run_folder("run").join("bundle");
     let model = Model::load(&folder, &DeviceChoice::Cpu.open()).unwrap();
     assert_eq!(model.manifest.training.training_cases, 4);
-    assert_eq!(model.manifest.training.epoch, 20);
+    assert_eq!(model.manifest.training.epoch, 40);
 
     let held_out = tiny.dataset().split(experiment.fold, 3, experiment.seed).unwrap().validation;
     let mut sums = [0.0; 2];
@@ -423,7 +423,7 @@ fn ignored_voxels_are_neither_learned_nor_measured() {
         write_labels(&tiny.labels(number), &labels).unwrap();
     }
     let mut experiment = experiment();
-    experiment.training.epochs = 8;
+    experiment.training.epochs = 40;
     let summary = tiny.fit("run", &experiment, false, &Silent).unwrap();
     let [front, back] = &summary.dice[..] else { panic!("{summary:?}") };
     assert!(front.dice.unwrap() > 0.8, "{summary:?}");

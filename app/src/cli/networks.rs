@@ -2,6 +2,7 @@
 
 use clap::Args;
 use lamina_engine::networks::{NetworkEntry, catalogue};
+use serde::Serialize;
 
 use super::output::{Outcome, Output};
 use super::table::{Align, Table};
@@ -10,16 +11,49 @@ use super::table::{Align, Table};
 #[derive(Debug, Args)]
 pub struct NetworksArgs {}
 
+/// A network and what it costs.
+#[derive(Debug, Serialize)]
+struct Row {
+    #[serde(flatten)]
+    entry: NetworkEntry,
+    /// Trainable parameters, auxiliary heads included.
+    params_training: usize,
+    /// Those that reach the logits.
+    params_inference: usize,
+    /// Height and width are padded to a multiple of this.
+    size_multiple: usize,
+    /// Height and width are padded to at least this.
+    smallest_size: usize,
+    /// Pixels of the input for each of the map that is predicted from.
+    output_stride: usize,
+}
+
+impl From<NetworkEntry> for Row {
+    fn from(entry: NetworkEntry) -> Self {
+        let [params_training, params_inference] = entry.parameters();
+        let settings = entry.config.settings();
+        Self {
+            params_training,
+            params_inference,
+            size_multiple: settings.size_multiple(),
+            smallest_size: settings.smallest_size(),
+            output_stride: settings.output_stride(),
+            entry,
+        }
+    }
+}
+
 /// Runs `lamina networks`.
 ///
 /// # Errors
 /// When the list cannot be printed.
 pub fn run(_args: &NetworksArgs, output: &Output) -> anyhow::Result<Outcome> {
-    output.result(&catalogue(), |entries| human(entries))?;
+    let rows: Vec<_> = catalogue().into_iter().map(Row::from).collect();
+    output.result(&rows, |rows| human(rows))?;
     Ok(Outcome::Done)
 }
 
-fn human(entries: &[NetworkEntry]) -> String {
+fn human(rows: &[Row]) -> String {
     let mut table = Table::new([
         ("network", Align::Left),
         ("parameters, training", Align::Right),
@@ -27,13 +61,13 @@ fn human(entries: &[NetworkEntry]) -> String {
         ("sizes in multiples of", Align::Right),
         ("paper", Align::Left),
     ]);
-    for entry in entries {
+    for row in rows {
         table.row([
-            entry.name.to_string(),
-            grouped(entry.params_training),
-            grouped(entry.params_inference),
-            entry.size_multiple.to_string(),
-            entry.paper.to_string(),
+            row.entry.name.to_string(),
+            grouped(row.params_training),
+            grouped(row.params_inference),
+            row.size_multiple.to_string(),
+            row.entry.paper.to_string(),
         ]);
     }
     table.render()

@@ -71,15 +71,10 @@ impl LossConfig {
     ///
     /// # Shapes
     /// - output: `[1]`
-    pub fn forward(
-        self,
-        output: NetworkOutput,
-        auxiliary_weights: &[f64],
-        target: &Target,
-    ) -> Tensor<1> {
+    pub fn forward(self, output: NetworkOutput, target: &Target) -> Tensor<1> {
         let main = self.of_logits(output.logits, target);
-        output.auxiliary.into_iter().zip(auxiliary_weights).fold(main, |sum, (logits, weight)| {
-            sum + self.of_logits(logits, target).mul_scalar(*weight)
+        output.auxiliary.into_iter().fold(main, |sum, head| {
+            sum + self.of_logits(head.logits, target).mul_scalar(head.weight)
         })
     }
 

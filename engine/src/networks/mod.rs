@@ -1,9 +1,14 @@
 //! The architectures: an enum and a `match`.
 //!
 //! Each file or folder holds one network and reads like its paper's figure. Networks
-//! return logits; softmax belongs to the loss and to inference.
+//! return logits; softmax belongs to the loss and to inference. Every network is a Burn
+//! module that implements [`Architecture`], every one's settings implement [`Settings`];
+//! the two enums here are what a file names and what the rest of the engine holds.
 
+pub mod attention;
+pub mod blocks;
 pub mod bpnet;
+mod catalogue;
 pub mod unet;
 
 use burn::module::Module;
@@ -13,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::EngineError;
 use crate::weights::{self, NameMap};
 use bpnet::{Bpnet, BpnetConfig};
+pub use catalogue::{Figure, NetworkEntry, catalogue};
 use unet::{Unet, UnetConfig};
 
 /// A setting from which no network can be built.
@@ -25,6 +31,153 @@ pub struct InvalidSetting {
     pub value: String,
     /// What would be right.
     pub expected: String,
+}
+
+/// What the settings of every network answer.
+pub trait Settings {
+    /// Whether a network of these settings can be built.
+    ///
+    /// # Errors
+    /// [`InvalidSetting`] names the key, its value and what would be right.
+    fn validate(&self) -> Result<(), InvalidSetting>;
+
+    /// Height and width of the input are padded to a multiple of this.
+    fn size_multiple(&self) -> usize {
+        1
+    }
+
+    /// Height and width of the input are padded to at least this.
+    fn smallest_size(&self) -> usize {
+        1
+    }
+
+    /// Pixels of the input, along an axis, for each of the map that the logits are predicted on
+    /// before they are resized.
+    fn output_stride(&self) -> usize;
+
+    /// How its weights are called in a file: as in the reference code where there is one. Paths
+    /// are those of the network itself.
+    fn name_map(&self) -> NameMap;
+
+    /// How many images a training step needs at this height and width: two where a batch norm
+    /// would otherwise see a single value of each channel.
+    fn smallest_batch(&self, _size: [usize; 2]) -> usize {
+        1
+    }
+
+    /// Maps, besides the logits, that the network is known by and tells its observer at inference,
+    /// such as logits before they are resized.
+    fn output_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether it answers with one label for the whole image; then logits are
+    /// `[batch, num_classes, 1, 1]`.
+    fn classifies_images(&self) -> bool {
+        false
+    }
+}
+
+/// Hears what each part of a network answers, by the part's name in the reference. Two
+/// implementations part at the first that differs.
+pub type Observe<'a> = &'a mut dyn FnMut(&str, &Tensor<4>);
+
+/// Which heads of a network are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heads {
+    /// The prediction alone: what inference needs.
+    Main,
+    /// Also those that only training looks at.
+    All,
+}
+
+/// What every network does.
+pub trait Architecture {
+    /// The logits and, with [`Heads::All`], what training looks at besides; `observe` hears what
+    /// the parts answer.
+    ///
+    /// # Shapes
+    /// - `input`: `[batch, in_channels, height, width]`, at least
+    ///   [`smallest_size`](Settings::smallest_size) and a multiple of
+    ///   [`size_multiple`](Settings::size_multiple) a side
+    fn run(&self, input: Tensor<4>, heads: Heads, observe: Observe<'_>) -> NetworkOutput;
+
+    /// Whether the weight at `path` never reaches the logits.
+    fn is_auxiliary(&self, _path: &str) -> bool {
+        false
+    }
+
+    /// Whether the weight at `path` belongs to a head, for which some papers raise the learning
+    /// rate.
+    fn is_head(&self, _path: &str) -> bool {
+        false
+    }
+}
+
+/// What a network answers.
+#[derive(Debug, Clone)]
+pub struct NetworkOutput {
+    /// `[batch, num_classes, height, width]`, the size of the input.
+    pub logits: Tensor<4>,
+    /// What the auxiliary heads predict; empty for [`Heads::Main`].
+    pub auxiliary: Vec<Auxiliary>,
+    /// Where the boundaries of objects are, for the detail loss.
+    pub detail: Vec<DetailOutput>,
+    /// Predictions at several resolutions, from which the logits were fused.
+    pub pyramid: Option<PyramidOutput>,
+}
+
+impl From<Tensor<4>> for NetworkOutput {
+    /// Logits and nothing else.
+    fn from(logits: Tensor<4>) -> Self {
+        Self { logits, auxiliary: Vec::new(), detail: Vec::new(), pyramid: None }
+    }
+}
+
+/// What an auxiliary head predicts.
+#[derive(Debug, Clone)]
+pub struct Auxiliary {
+    /// Its name in the reference.
+    pub name: String,
+    /// Logits of the shape of the main ones.
+    pub logits: Tensor<4>,
+    /// What it counts for in the loss; the main logits count for one.
+    pub weight: f64,
+}
+
+/// One logit for each place: is there a boundary?
+#[derive(Debug, Clone)]
+pub struct DetailOutput {
+    /// Its name in the reference.
+    pub name: String,
+    /// `[batch, 1, _, _]`, not resized.
+    pub logits: Tensor<4>,
+}
+
+/// Predictions of Specialize-and-Fuse, the coarsest level first.
+#[derive(Debug, Clone)]
+pub struct PyramidOutput {
+    /// Per level, logits of the classes: `[batch, num_classes, height / stride, width / stride]`.
+    pub semantic: Vec<Tensor<4>>,
+    /// Per level but the last, the logit that all pixels of a cell are of one class:
+    /// `[batch, 1, height / stride, width / stride]`.
+    pub unity: Vec<Tensor<4>>,
+}
+
+impl NetworkOutput {
+    /// Everything by name: `logits` and what the reference calls the rest.
+    pub fn into_named(self) -> Vec<(String, Tensor<4>)> {
+        let mut named = vec![("logits".to_owned(), self.logits)];
+        named.extend(self.auxiliary.into_iter().map(|head| (head.name, head.logits)));
+        named.extend(self.detail.into_iter().map(|head| (head.name, head.logits)));
+        if let Some(PyramidOutput { semantic, unity }) = self.pyramid {
+            for (levels, what) in [(semantic, "sem"), (unity, "unity")] {
+                let levels = levels.into_iter().enumerate();
+                named.extend(levels.map(|(level, map)| (format!("{what}{}", level + 1), map)));
+            }
+        }
+        named
+    }
 }
 
 /// Which network, with its settings; `[network.unet]` in a file.
@@ -40,53 +193,14 @@ pub enum NetworkConfig {
     Unet(UnetConfig),
 }
 
-/// A published form of a network, and what it costs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct NetworkEntry {
-    /// Its name, e.g. `bpnet-s3-w32`.
-    pub name: &'static str,
-    /// Where it was published.
-    pub paper: &'static str,
-    /// Trainable parameters with 3 input channels and 19 classes, auxiliary heads included.
-    pub params_training: usize,
-    /// Those that reach the main logits.
-    pub params_inference: usize,
-    /// Height and width are padded to a multiple of this.
-    pub size_multiple: usize,
-    /// Height and width are padded to at least this.
-    pub smallest_size: usize,
-    /// Its settings, as an experiment states them.
-    pub config: NetworkConfig,
-}
-
-/// The published forms of the networks, by name; parameters are counted from the modules.
-pub fn catalogue() -> Vec<NetworkEntry> {
-    const BPNET: &str =
-        "Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020";
-    const UNET: &str = "Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597";
-    let bpnet = |stages, width| {
-        NetworkConfig::Bpnet(BpnetConfig { stages, width, ..BpnetConfig::default() })
-    };
-    [
-        ("bpnet-s3-w32", BPNET, bpnet(3, 32)),
-        ("bpnet-s3", BPNET, bpnet(3, 48)),
-        ("bpnet-s4", BPNET, bpnet(4, 48)),
-        ("unet", UNET, NetworkConfig::Unet(UnetConfig::default())),
-    ]
-    .into_iter()
-    .map(|(name, paper, config)| {
-        let network = config.init(3, 19, &Device::flex());
-        NetworkEntry {
-            name,
-            paper,
-            params_training: network.trainable_parameters(),
-            params_inference: network.inference_parameters(),
-            size_multiple: config.size_multiple(),
-            smallest_size: config.smallest_size(),
-            config,
-        }
-    })
-    .collect()
+/// Any of the networks.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one network, not a collection of them")]
+pub enum Network {
+    /// [`bpnet`]
+    Bpnet(Bpnet),
+    /// [`unet`]
+    Unet(Unet),
 }
 
 impl NetworkConfig {
@@ -98,43 +212,15 @@ impl NetworkConfig {
         }
     }
 
-    /// Whether a network of these settings can be built.
-    ///
-    /// # Errors
-    /// [`EngineError::Config`] names the key, its value and what would be right.
-    pub fn validate(&self) -> Result<(), EngineError> {
+    /// What all settings answer.
+    pub fn settings(&self) -> &dyn Settings {
         match self {
-            Self::Bpnet(config) => config.validate(),
-            Self::Unet(config) => config.validate(),
-        }
-        .map_err(|InvalidSetting { key, value, expected }| {
-            let key = format!("network.{}.{key}", self.name());
-            EngineError::config(key, value, format!("expected {expected}"))
-        })
-    }
-
-    /// Height and width of the input are padded to a multiple of this.
-    pub fn size_multiple(&self) -> usize {
-        match self {
-            Self::Bpnet(_) => 1,
-            Self::Unet(config) => config.size_multiple(),
+            Self::Bpnet(config) => config,
+            Self::Unet(config) => config,
         }
     }
 
-    /// Height and width of the input are padded to at least this.
-    pub fn smallest_size(&self) -> usize {
-        match self {
-            Self::Bpnet(config) => config.smallest_size(),
-            Self::Unet(config) => config.size_multiple(),
-        }
-    }
-
-    /// The size to which an input is padded.
-    pub fn padded(&self, size: usize) -> usize {
-        size.max(self.smallest_size()).next_multiple_of(self.size_multiple())
-    }
-
-    /// A network with fresh weights.
+    /// A network with fresh weights. The settings have to be [valid](Self::validate).
     pub fn init(&self, in_channels: usize, num_classes: usize, device: &Device) -> Network {
         match self {
             Self::Bpnet(config) => {
@@ -145,79 +231,59 @@ impl NetworkConfig {
         }
     }
 
-    /// How its weights are called in a file: as in the reference code where there is one.
+    /// Whether a network of these settings can be built.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] names the key, its value and what would be right.
+    pub fn validate(&self) -> Result<(), EngineError> {
+        self.settings().validate().map_err(|InvalidSetting { key, value, expected }| {
+            let key = format!("network.{}.{key}", self.name());
+            EngineError::config(key, value, format!("expected {expected}"))
+        })
+    }
+
+    /// Height and width of the input are padded to a multiple of this.
+    pub fn size_multiple(&self) -> usize {
+        self.settings().size_multiple()
+    }
+
+    /// Height and width of the input are padded to at least this.
+    pub fn smallest_size(&self) -> usize {
+        self.settings().smallest_size()
+    }
+
+    /// The size to which an input is padded.
+    pub fn padded(&self, size: usize) -> usize {
+        size.max(self.smallest_size()).next_multiple_of(self.size_multiple())
+    }
+
+    /// How its weights are called in a file.
     pub fn name_map(&self) -> NameMap {
-        // Paths in a `Network` begin with its variant, of which no reference knows.
-        match self {
-            Self::Bpnet(_) => NameMap {
-                reference_name: |path| {
-                    bpnet::reference_name(path.strip_prefix("Bpnet.").unwrap_or(path))
-                },
-                is_alias: bpnet::is_alias,
-            },
-            Self::Unet(_) => NameMap {
-                reference_name: |path| path.strip_prefix("Unet.").unwrap_or(path).to_owned(),
-                ..NameMap::SAME
-            },
-        }
+        self.settings().name_map()
     }
-
-    /// The weight of each auxiliary head in the loss; the main logits have weight one.
-    pub fn auxiliary_weights(&self) -> Vec<f64> {
-        match self {
-            Self::Bpnet(config) => {
-                let mut weights = config.output_weights();
-                weights.pop();
-                weights
-            }
-            Self::Unet(_) => Vec::new(),
-        }
-    }
-}
-
-/// What a network returns while it is trained.
-#[derive(Debug)]
-pub struct NetworkOutput {
-    /// `[batch, num_classes, height, width]`, the size of the input.
-    pub logits: Tensor<4>,
-    /// Logits of the auxiliary heads, each of the same shape.
-    pub auxiliary: Vec<Tensor<4>>,
-}
-
-/// Any of the networks.
-#[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one network, not a collection of them")]
-pub enum Network {
-    /// [`bpnet`]
-    Bpnet(Bpnet),
-    /// [`unet`]
-    Unet(Unet),
 }
 
 impl Network {
+    /// What all networks do.
+    pub fn architecture(&self) -> &dyn Architecture {
+        match self {
+            Self::Bpnet(network) => network,
+            Self::Unet(network) => network,
+        }
+    }
+
     /// Logits alone: what inference needs; auxiliary heads are not computed.
     ///
     /// # Shapes
     /// - `input`: `[batch, in_channels, height, width]`
     /// - output: `[batch, num_classes, height, width]`
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        match self {
-            Self::Bpnet(network) => network.forward_inference(input),
-            Self::Unet(network) => network.forward(input),
-        }
+        self.architecture().run(input, Heads::Main, &mut |_, _| {}).logits
     }
 
-    /// Logits and those of the auxiliary heads: what the loss needs.
+    /// Logits and what the auxiliary heads answer: what the loss needs.
     pub fn forward_training(&self, input: Tensor<4>) -> NetworkOutput {
-        match self {
-            Self::Bpnet(network) => {
-                let output = network.forward(input);
-                NetworkOutput { logits: output.logits, auxiliary: output.auxiliary }
-            }
-            Self::Unet(network) => {
-                NetworkOutput { logits: network.forward(input), auxiliary: Vec::new() }
-            }
-        }
+        self.architecture().run(input, Heads::All, &mut |_, _| {})
     }
 
     /// Trainable parameters, auxiliary heads included.
@@ -227,30 +293,7 @@ impl Network {
 
     /// Trainable parameters that reach the main logits.
     pub fn inference_parameters(&self) -> usize {
-        match self {
-            Self::Bpnet(network) => {
-                weights::trainable_parameters(network, |path| !network.is_auxiliary(path))
-            }
-            Self::Unet(_) => self.trainable_parameters(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_catalogue_counts_what_the_papers_state() {
-        let counts: Vec<_> = catalogue()
-            .into_iter()
-            .map(|entry| (entry.name, entry.params_training, entry.params_inference))
-            .collect();
-        let millions = |count: usize| (count as f64 / 1e4).round() / 100.0;
-        let rounded: Vec<_> =
-            counts.into_iter().map(|(name, _, inference)| (name, millions(inference))).collect();
-        let expected =
-            [("bpnet-s3-w32", 5.11), ("bpnet-s3", 11.48), ("bpnet-s4", 39.35), ("unet", 31.04)];
-        assert_eq!(rounded, expected);
+        let architecture = self.architecture();
+        weights::trainable_parameters(self, |path| !architecture.is_auxiliary(path))
     }
 }

@@ -10,11 +10,12 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::InvalidSetting;
+use super::{Architecture, Heads, InvalidSetting, NetworkOutput, Observe, Settings};
 use crate::nn::{
     BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig,
     MaxPool2d, MaxPool2dConfig,
 };
+use crate::weights::NameMap;
 
 /// Settings of a [`Unet`]. The defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,12 +33,8 @@ impl Default for UnetConfig {
     }
 }
 
-impl UnetConfig {
-    /// Whether a network of these settings can be built.
-    ///
-    /// # Errors
-    /// [`InvalidSetting`] names the key, its value and what would be right.
-    pub fn validate(&self) -> Result<(), InvalidSetting> {
+impl Settings for UnetConfig {
+    fn validate(&self) -> Result<(), InvalidSetting> {
         let refuse = |key, value: usize, expected: &str| {
             Err(InvalidSetting { key, value: value.to_string(), expected: expected.to_owned() })
         };
@@ -54,11 +51,30 @@ impl UnetConfig {
         Ok(())
     }
 
-    /// Height and width of the input have to be multiples of this.
-    pub fn size_multiple(&self) -> usize {
+    /// Each level halves height and width.
+    fn size_multiple(&self) -> usize {
         1 << (self.depth - 1)
     }
 
+    fn smallest_size(&self) -> usize {
+        self.size_multiple()
+    }
+
+    fn output_stride(&self) -> usize {
+        1
+    }
+
+    fn name_map(&self) -> NameMap {
+        NameMap::SAME
+    }
+
+    /// Two where the lowest level is a single pixel.
+    fn smallest_batch(&self, size: [usize; 2]) -> usize {
+        if size.into_iter().all(|length| length <= self.size_multiple()) { 2 } else { 1 }
+    }
+}
+
+impl UnetConfig {
     /// A network with fresh weights for `in_channels` and `num_classes`.
     pub fn init(&self, in_channels: usize, num_classes: usize, device: &Device) -> Unet {
         let width = |level: usize| self.base_channels << level;
@@ -135,7 +151,8 @@ impl UpBlock {
     }
 }
 
-/// The network of figure 1.
+/// The network of figure 1. Height and width of the input have to be multiples of
+/// [`size_multiple`](Settings::size_multiple).
 #[derive(Module, Debug)]
 pub struct Unet {
     encoder: Vec<ConvBlock>,
@@ -146,12 +163,8 @@ pub struct Unet {
     size_multiple: usize,
 }
 
-impl Unet {
-    /// # Shapes
-    /// - `input`: `[batch, in_channels, height, width]`, height and width multiples of
-    ///   [`UnetConfig::size_multiple`]
-    /// - logits: `[batch, num_classes, height, width]`
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+impl Architecture for Unet {
+    fn run(&self, input: Tensor<4>, _heads: Heads, _observe: Observe<'_>) -> NetworkOutput {
         let [_, _, height, width] = input.dims();
         assert!(
             height % self.size_multiple == 0 && width % self.size_multiple == 0,
@@ -172,6 +185,6 @@ impl Unet {
             let skip = skips.pop().expect("one skip for each decoder level");
             x = block.forward(x, skip);
         }
-        self.head.forward(x)
+        self.head.forward(x).into()
     }
 }

@@ -251,11 +251,7 @@ impl Fit<'_> {
         let target = Target::new(&batch.labels, [size, height, width], classes, device);
         let input = Tensor::<4>::from_data(TensorData::new(batch.inputs, shape), device);
         let output = network.forward_training(input);
-        let loss = self.experiment.training.loss.forward(
-            output,
-            &self.experiment.network.auxiliary_weights(),
-            &target,
-        );
+        let loss = self.experiment.training.loss.forward(output, &target);
         let gradients = GradientsParams::from_grads(loss.backward(), network);
         let value: f32 = loss.into_scalar();
         (f64::from(value), gradients)

@@ -10,16 +10,23 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use sha2::{Digest, Sha256};
 
+use crate::weights::ModulePath;
+
 /// `module` with fresh weights drawn from `seed`: Kaiming normal (fan out, ReLU gain;
 /// He et al. 2015) for convolutions, their biases uniform within 1 / √fan-in as PyTorch
 /// draws them; other parameters keep the values they were made with.
 pub fn initialize<M: Module>(module: M, seed: u64) -> M {
-    module.map(&mut Initializer { seed, path: Vec::new(), fan_in: 1, in_convolution: false })
+    module.map(&mut Initializer {
+        seed,
+        path: ModulePath::default(),
+        fan_in: 1,
+        in_convolution: false,
+    })
 }
 
 struct Initializer {
     seed: u64,
-    path: Vec<String>,
+    path: ModulePath,
     /// Fan-in of the convolution weight that was met last; its bias follows it.
     fan_in: usize,
     in_convolution: bool,
@@ -29,7 +36,7 @@ impl Initializer {
     fn generator(&self) -> ChaCha8Rng {
         let mut hash = Sha256::new();
         hash.update(self.seed.to_le_bytes());
-        hash.update(self.path.join("."));
+        hash.update(self.path.to_string());
         ChaCha8Rng::from_seed(hash.finalize().into())
     }
 
@@ -56,12 +63,12 @@ impl Initializer {
 
 impl ModuleMapper for Initializer {
     fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.push(name.to_owned());
+        self.path.enter(name, container);
         self.in_convolution = container.contains("Conv");
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+        self.path.leave();
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {

@@ -10,6 +10,8 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
+use crate::weights::ModulePath;
+
 /// The optimizer and its velocities, each flattened, by parameter name.
 #[derive(Debug, Clone)]
 pub struct Sgd {
@@ -36,7 +38,7 @@ impl Sgd {
         module: M,
         gradients: GradientsParams,
     ) -> M {
-        module.map(&mut Step { sgd: self, learning_rate, gradients, path: Vec::new() })
+        module.map(&mut Step { sgd: self, learning_rate, gradients, path: ModulePath::default() })
     }
 }
 
@@ -44,16 +46,16 @@ struct Step<'a> {
     sgd: &'a mut Sgd,
     learning_rate: f64,
     gradients: GradientsParams,
-    path: Vec<String>,
+    path: ModulePath,
 }
 
 impl ModuleMapper for Step<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+        self.path.leave();
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -68,7 +70,7 @@ impl ModuleMapper for Step<'_> {
         if D >= 2 && self.sgd.weight_decay > 0.0 {
             gradient = gradient + flat.clone().mul_scalar(self.sgd.weight_decay);
         }
-        let name = self.path.join(".");
+        let name = self.path.to_string();
         let velocity = match self.sgd.velocities.remove(&name) {
             Some(velocity) => velocity.mul_scalar(self.sgd.momentum) + gradient.clone(),
             None => gradient.clone(),

@@ -9,7 +9,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use lamina_engine::synthetic_weights::{fill, input};
-use lamina_engine::weights::{NameMap, NamedTensor, values_by_name};
+use lamina_engine::weights::{ModulePath, NameMap, NamedTensor, values_by_name};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -139,18 +139,18 @@ fn sizes(value: &Value) -> Vec<usize> {
 /// The gradients of a network, and how long each is.
 pub struct Gradients {
     names: NameMap,
-    path: Vec<String>,
+    path: ModulePath,
     pub found: GradientsParams,
     /// By reference name: root of the summed squares, or `None` without a gradient.
     pub lengths: Vec<(String, Option<f64>)>,
 }
 
 impl ModuleVisitor for Gradients {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
     fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+        self.path.leave();
     }
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if !param.is_require_grad() {
@@ -162,7 +162,7 @@ impl ModuleVisitor for Gradients {
             let squares = values.iter::<f64>().map(|value| value * value);
             squares.sum::<f64>().sqrt()
         });
-        let name = (self.names.reference_name)(&self.path.join("."));
+        let name = (self.names.reference_name)(&self.path.to_string());
         self.lengths.push((name, length));
     }
 }
@@ -170,7 +170,7 @@ impl ModuleVisitor for Gradients {
 impl Gradients {
     pub fn of<M: Module>(network: &M, names: NameMap, loss: &Tensor<1>) -> Self {
         let found = GradientsParams::from_grads(loss.backward(), network);
-        let mut gradients = Self { names, path: Vec::new(), found, lengths: Vec::new() };
+        let mut gradients = Self { names, path: ModulePath::default(), found, lengths: Vec::new() };
         network.visit(&mut gradients);
         gradients
     }

@@ -1,173 +1,12 @@
-//! The blocks that BPNet is made of, but for its links and its attention.
+//! The blocks that only BPNet is made of, but for its links and its tail.
 
-use burn::module::{Flag, Module, Param};
-use burn::tensor::activation::relu;
+use burn::module::Module;
 use burn::tensor::module::adaptive_avg_pool2d;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
 
-use crate::nn::{
-    BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, MaxPool2d, MaxPool2dConfig,
-    interpolate_bilinear,
-};
-
-/// A square convolution without bias that keeps height and width up to its stride.
-fn conv(from: usize, to: usize, kernel: usize, stride: usize, device: &Device) -> Conv2d {
-    Conv2dConfig::new([from, to], [kernel, kernel])
-        .with_stride([stride, stride])
-        .with_padding([kernel / 2, kernel / 2])
-        .with_bias(false) // the norm that follows has one
-        .init(device)
-}
-
-fn norm(channels: usize, device: &Device) -> BatchNorm2d {
-    BatchNorm2dConfig::new(channels).init(device)
-}
-
-/// Bilinear, corners aligned.
-pub(super) fn resize(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
-    interpolate_bilinear(map, size, true)
-}
-
-/// Height and width of a map.
-pub(super) fn size_of(map: &Tensor<4>) -> [usize; 2] {
-    let [_, _, height, width] = map.dims();
-    [height, width]
-}
-
-/// Convolution, batch norm, ReLU.
-#[derive(Module, Debug)]
-pub struct ConvBnRelu {
-    conv: Conv2d,
-    bn: BatchNorm2d,
-    relu: bool,
-}
-
-impl ConvBnRelu {
-    /// A square convolution without bias that keeps height and width.
-    pub fn new(from: usize, to: usize, kernel: usize, device: &Device) -> Self {
-        Self { conv: conv(from, to, kernel, 1, device), bn: norm(to, device), relu: true }
-    }
-
-    /// A 1x1 convolution, optionally with a bias (which the norm undoes) and without the ReLU.
-    pub(super) fn pointwise(
-        from: usize,
-        to: usize,
-        bias: bool,
-        relu: bool,
-        device: &Device,
-    ) -> Self {
-        Self {
-            conv: Conv2dConfig::new([from, to], [1, 1]).with_bias(bias).init(device),
-            bn: norm(to, device),
-            relu,
-        }
-    }
-
-    /// A convolution of every block of `block` x `block` pixels, which become one.
-    pub(super) fn reduce(from: usize, to: usize, block: usize, device: &Device) -> Self {
-        Self {
-            conv: Conv2dConfig::new([from, to], [block, block])
-                .with_stride([block, block])
-                .with_bias(false) // the norm that follows has one
-                .init(device),
-            bn: norm(to, device),
-            relu: true,
-        }
-    }
-
-    /// # Shapes
-    /// - `input`: `[batch, from, height, width]`
-    /// - output: `[batch, to, height, width]`, or `height / block, width / block` of a reduction
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let x = self.conv.forward(input);
-        if self.relu { self.bn.forward_relu(x) } else { self.bn.forward(x) }
-    }
-}
-
-/// Sets whole channels of an image to zero while training, and scales the others up.
-#[derive(Module, Debug)]
-pub struct Dropout2d {
-    share: f64,
-    training: Param<Flag>,
-}
-
-impl Dropout2d {
-    /// Drops each channel with the probability `share`.
-    pub fn new(share: f64) -> Self {
-        assert!((0.0..1.0).contains(&share), "a dropout of 1 leaves nothing, got {share}");
-        Self { share, training: Param::from_bool(true) }
-    }
-
-    /// # Shapes
-    /// - `input`, output: `[batch, channels, height, width]`
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let device = input.device();
-        if self.share == 0.0 || !self.training.is_enabled() || !device.is_autodiff() {
-            return input;
-        }
-        let [batch, channels, _, _] = input.dims();
-        let kept = 1.0 - self.share;
-        let mask = Tensor::random([batch, channels, 1, 1], Distribution::Bernoulli(kept), &device);
-        input * (mask / kept)
-    }
-}
-
-/// The shortcut of a block that changes the size or the channels.
-#[derive(Module, Debug)]
-struct Downsample {
-    conv: Conv2d,
-    bn: BatchNorm2d,
-}
-
-/// Two 3x3 convolutions beside a shortcut.
-#[derive(Module, Debug)]
-pub struct BasicBlock {
-    conv1: Conv2d,
-    bn1: BatchNorm2d,
-    conv2: Conv2d,
-    bn2: BatchNorm2d,
-    downsample: Option<Downsample>,
-}
-
-impl BasicBlock {
-    /// A block that keeps the size.
-    pub fn same(channels: usize, device: &Device) -> Self {
-        Self::with_stride(channels, channels, 1, device)
-    }
-
-    /// A block that halves height and width, rounding up.
-    pub fn halving(from: usize, to: usize, device: &Device) -> Self {
-        Self {
-            downsample: Some(Downsample {
-                conv: conv(from, to, 1, 2, device),
-                bn: norm(to, device),
-            }),
-            ..Self::with_stride(from, to, 2, device)
-        }
-    }
-
-    fn with_stride(from: usize, to: usize, stride: usize, device: &Device) -> Self {
-        Self {
-            conv1: conv(from, to, 3, stride, device),
-            bn1: norm(to, device),
-            conv2: conv(to, to, 3, 1, device),
-            bn2: norm(to, device),
-            downsample: None,
-        }
-    }
-
-    /// # Shapes
-    /// - `input`: `[batch, from, height, width]`
-    /// - output: `[batch, to, height, width]`, or `height / 2, width / 2` of a halving block
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let shortcut = match &self.downsample {
-            Some(layers) => layers.bn.forward(layers.conv.forward(input.clone())),
-            None => input.clone(),
-        };
-        let x = self.bn1.forward_relu(self.conv1.forward(input));
-        relu(self.bn2.forward(self.conv2.forward(x)) + shortcut)
-    }
-}
+use crate::networks::Observe;
+use crate::networks::blocks::{ConvBnRelu, conv, norm, resize, size_of};
+use crate::nn::{BatchNorm2d, Conv2d, Conv2dConfig, MaxPool2d, MaxPool2dConfig};
 
 /// Three 3x3 convolutions and a pooling: from the image to the finest level.
 #[derive(Module, Debug)]
@@ -201,11 +40,7 @@ impl Stem {
     /// # Shapes
     /// - `input`: `[batch, in_channels, height, width]`
     /// - output: `[batch, width, height / 4, width / 4]`, rounded up at each half
-    pub fn forward(
-        &self,
-        input: Tensor<4>,
-        observe: &mut dyn FnMut(&str, &Tensor<4>),
-    ) -> Tensor<4> {
+    pub fn forward(&self, input: Tensor<4>, observe: Observe<'_>) -> Tensor<4> {
         let x = self.bn1.forward_relu(self.conv1.forward(input)); // [_, _, height / 2, width / 2]
         let x = self.bn2.forward_relu(self.conv2.forward(x));
         let x = self.bn3.forward_relu(self.conv3.forward(x));
@@ -263,45 +98,5 @@ impl Head {
     /// - output: `[batch, num_classes, size[0], size[1]]`
     pub fn forward(&self, map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
         resize(self.conv_1x1.forward(self.conv_3x3.forward(map)), size)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dropout_takes_whole_channels_and_scales_the_rest() {
-        let device = Device::flex().autodiff();
-        device.seed(3);
-        let input = Tensor::<4>::ones([4, 16, 2, 3], &device);
-        let output = Dropout2d::new(0.25).forward(input.clone());
-        let values: Vec<f32> = output.into_data().try_to_vec().unwrap();
-        let channels: Vec<_> = values.chunks(6).collect();
-        assert!(channels.iter().all(|c| c.iter().all(|v| *v == c[0])));
-        let dropped = channels.iter().filter(|c| c[0] == 0.0).count();
-        assert!((1..32).contains(&dropped), "{dropped} of 64 channels");
-        assert!(channels.iter().all(|c| c[0] == 0.0 || (c[0] - 4.0 / 3.0).abs() < 1e-6));
-    }
-
-    #[test]
-    fn dropout_rests_at_inference() {
-        let input = Tensor::<4>::ones([1, 8, 1, 1], &Device::flex());
-        let output = Dropout2d::new(0.5).forward(input.clone());
-        output.into_data().assert_eq(&input.into_data(), true);
-    }
-
-    #[test]
-    fn a_map_of_one_pixel_is_spread_over_the_size() {
-        let map = Tensor::<4>::full([1, 1, 1, 1], 2.5, &Device::flex());
-        let spread = resize(map, [2, 3]).into_data().try_to_vec::<f32>().unwrap();
-        assert_eq!(spread, [2.5; 6]);
-    }
-
-    #[test]
-    fn a_map_shrunk_to_one_pixel_keeps_its_first() {
-        let map = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 4.0]]]], &Device::flex());
-        let first = resize(map, [1, 1]).into_data().try_to_vec::<f32>().unwrap();
-        assert_eq!(first, [1.0]);
     }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::networks::InvalidSetting;
+use super::names;
+use crate::networks::{InvalidSetting, Settings};
+use crate::weights::NameMap;
 
 /// How two maps of the pyramid become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,12 +104,8 @@ impl Default for BpnetConfig {
     }
 }
 
-impl BpnetConfig {
-    /// Refuses what cannot be built.
-    ///
-    /// # Errors
-    /// [`InvalidSetting`] names the first key that is wrong, its value and what would be right.
-    pub fn validate(&self) -> Result<(), InvalidSetting> {
+impl Settings for BpnetConfig {
+    fn validate(&self) -> Result<(), InvalidSetting> {
         let count = |key, value: usize, least: usize, most: usize| {
             if (least..=most).contains(&value) {
                 return Ok(());
@@ -142,13 +140,28 @@ impl BpnetConfig {
         share("attention_dropout", self.attention_dropout)
     }
 
-    /// Height and width from which on an image can be passed through: 13 pixels, of which a
-    /// quarter (rounded up, twice) fills the 4x4 window of the attention's first convolution.
+    /// 13 pixels, of which a quarter (rounded up, twice) fills the 4x4 window of the attention's first convolution.
     /// Without attention any image will do. Sizes need not be multiples of anything.
-    pub fn smallest_size(&self) -> usize {
+    fn smallest_size(&self) -> usize {
         if self.attention == Attention::None { 1 } else { 13 }
     }
 
+    /// The pyramid's finest map.
+    fn output_stride(&self) -> usize {
+        4
+    }
+
+    fn name_map(&self) -> NameMap {
+        NameMap { reference_name: names::reference_name, is_alias: names::is_alias }
+    }
+
+    /// Two: pyramid pooling averages its map to a single value of each channel.
+    fn smallest_batch(&self, _size: [usize; 2]) -> usize {
+        2
+    }
+}
+
+impl BpnetConfig {
     /// What the loss of each output counts for: the auxiliary ones in order, then the logits.
     ///
     /// 0.4 for each map of the pyramid, 0.7 for the last, 1 for the logits.
@@ -160,6 +173,13 @@ impl BpnetConfig {
             weights[self.stages - 1] = 0.7;
             weights.push(1.0);
         }
+        weights
+    }
+
+    /// [`output_weights`](Self::output_weights) without that of the logits.
+    pub(super) fn auxiliary_weights(&self) -> Vec<f64> {
+        let mut weights = self.output_weights();
+        weights.pop();
         weights
     }
 

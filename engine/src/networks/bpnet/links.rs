@@ -4,8 +4,8 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
-use super::blocks::{ConvBnRelu, resize, size_of};
 use super::config::Fusion;
+use crate::networks::blocks::{ConvBnRelu, resize, size_of};
 
 /// Merges a source into a target of another size and number of channels.
 ///

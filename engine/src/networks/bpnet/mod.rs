@@ -11,30 +11,22 @@
 //! Departs from the code: logits are resized to the size of the input rather than to one set
 //! before, and no softmax is applied.
 
-pub mod attention;
 pub mod blocks;
 mod config;
 pub mod links;
 mod names;
+pub mod tail;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use attention::ContextTail;
-use blocks::{BasicBlock, Head, PyramidPooling, Stem, size_of};
+use super::blocks::{BasicBlock, size_of};
+use super::{Architecture, Auxiliary, Heads, NetworkOutput, Observe, Settings};
+use blocks::{Head, PyramidPooling, Stem};
 pub use config::{Attention, BpnetConfig, Flow, Fusion};
 use links::{BottomUp, TopDown};
 pub use names::{is_alias, reference_name};
-
-/// What [`Bpnet::forward`] answers. All of it has the height and width of the input.
-#[derive(Debug, Clone)]
-pub struct BpnetOutput {
-    /// The prediction, `[batch, num_classes, height, width]`.
-    pub logits: Tensor<4>,
-    /// What training looks at besides, shaped alike: one for each map of the pyramid, the
-    /// roughest first. [`BpnetConfig::output_weights`] says what each counts for.
-    pub auxiliary: Vec<Tensor<4>>,
-}
+use tail::ContextTail;
 
 /// The network.
 #[derive(Module, Debug)]
@@ -48,6 +40,8 @@ pub struct Bpnet {
     down: Vec<BottomUp>,
     tail: Option<ContextTail>,
     heads: Vec<Head>,
+    #[module(skip)]
+    auxiliary_weights: Vec<f64>,
     in_channels: usize,
     smallest_size: usize,
 }
@@ -81,6 +75,7 @@ impl BpnetConfig {
             down,
             tail,
             heads: (0..maps).map(|_| Head::new(self.width, self.num_classes, device)).collect(),
+            auxiliary_weights: self.auxiliary_weights(),
             in_channels: self.in_channels,
             smallest_size: self.smallest_size(),
         }
@@ -103,54 +98,41 @@ impl BpnetConfig {
     }
 }
 
-impl Bpnet {
-    /// All that training looks at.
-    ///
+impl Architecture for Bpnet {
     /// The image needs [`in_channels`](BpnetConfig::in_channels), and a height and width of at
-    /// least [`smallest_size`](BpnetConfig::smallest_size).
-    ///
-    /// # Shapes
-    /// - `input`: `[batch, in_channels, height, width]`
-    pub fn forward(&self, input: Tensor<4>) -> BpnetOutput {
-        self.forward_observed(input, &mut |_, _| {})
-    }
-
-    /// [`forward`](Self::forward) that also tells `observe` what each block of the pyramid
-    /// answers, by the block's name in the reference. Two implementations part at the first that
-    /// differs.
-    pub fn forward_observed(
-        &self,
-        input: Tensor<4>,
-        observe: &mut dyn FnMut(&str, &Tensor<4>),
-    ) -> BpnetOutput {
+    /// least [`smallest_size`](BpnetConfig::smallest_size). Auxiliary logits are one for each map
+    /// of the pyramid, the roughest first.
+    fn run(&self, input: Tensor<4>, heads: Heads, observe: Observe<'_>) -> NetworkOutput {
         let size = size_of(&input);
-        let maps = self.maps(input, observe).into_iter();
-        let mut auxiliary: Vec<_> =
-            maps.zip(&self.heads).map(|(map, head)| head.forward(map, size)).collect();
-        let logits = auxiliary.pop().expect("a pyramid has maps");
-        BpnetOutput { logits, auxiliary }
+        let mut maps = self.maps(input, observe);
+        let (main, others) = self.heads.split_last().expect("a network has heads");
+        let last = maps.pop().expect("a pyramid has maps");
+        let auxiliary = match heads {
+            Heads::Main => Vec::new(),
+            Heads::All => (maps.into_iter().zip(others).zip(&self.auxiliary_weights).enumerate())
+                .map(|(index, ((map, head), weight))| Auxiliary {
+                    name: format!("aux{index}"),
+                    logits: head.forward(map, size),
+                    weight: *weight,
+                })
+                .collect(),
+        };
+        NetworkOutput { auxiliary, ..main.forward(last, size).into() }
     }
 
-    /// The prediction alone, without the work for the auxiliary heads.
-    ///
-    /// # Shapes
-    /// - `input`: `[batch, in_channels, height, width]`
-    /// - output: `[batch, num_classes, height, width]`
-    pub fn forward_inference(&self, input: Tensor<4>) -> Tensor<4> {
-        let size = size_of(&input);
-        let last = self.maps(input, &mut |_, _| {}).pop();
-        let head = self.heads.last().expect("a network has heads");
-        head.forward(last.expect("a pyramid has maps"), size)
-    }
-
-    /// Whether the weight at `path` only serves the auxiliary heads.
-    pub fn is_auxiliary(&self, path: &str) -> bool {
+    fn is_auxiliary(&self, path: &str) -> bool {
         let last = format!("heads.{}.", self.heads.len() - 1);
         path.starts_with("heads.") && !path.starts_with(&last)
     }
 
+    fn is_head(&self, path: &str) -> bool {
+        path.starts_with("heads.")
+    }
+}
+
+impl Bpnet {
     /// The finest map of each diagonal, then what the tail makes of the last two.
-    fn maps(&self, input: Tensor<4>, observe: &mut dyn FnMut(&str, &Tensor<4>)) -> Vec<Tensor<4>> {
+    fn maps(&self, input: Tensor<4>, observe: Observe<'_>) -> Vec<Tensor<4>> {
         let [_, channels, height, width] = input.dims();
         assert_eq!(channels, self.in_channels, "channels of the image");
         assert!(

@@ -1,0 +1,130 @@
+//! The published forms of the networks.
+
+use burn::tensor::Device;
+use serde::Serialize;
+
+use super::NetworkConfig;
+use super::bpnet::BpnetConfig;
+use super::unet::UnetConfig;
+
+/// A published form of a network, and what it costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NetworkEntry {
+    /// Its name, e.g. `bpnet-s3-w32`.
+    pub name: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// What was published about it.
+    pub published: &'static [Figure],
+    /// Classes that it is counted with.
+    pub num_classes: usize,
+    /// Its settings, as an experiment states them.
+    pub config: NetworkConfig,
+}
+
+/// A figure that a paper states.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Figure {
+    /// What it is, with its unit and where it was measured: `parameters, M`,
+    /// `mIoU, Cityscapes val, %`.
+    pub what: &'static str,
+    /// Its value.
+    pub value: f64,
+}
+
+const BPNET: &str =
+    "Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020";
+const UNET: &str = "Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597";
+
+/// The published forms of the networks, family by family.
+pub fn catalogue() -> Vec<NetworkEntry> {
+    let mut entries = Vec::new();
+    entries.extend(bpnet());
+    entries.extend(unet());
+    entries
+}
+
+/// `what` a paper states, in the order of its table.
+const fn figure(what: &'static str, value: f64) -> Figure {
+    Figure { what, value }
+}
+
+const BPNET_S3_W32: &[Figure] = &[
+    figure("parameters, M", 5.1),
+    figure("MACs at 1024x2048, G", 74.2),
+    figure("mIoU, Cityscapes val, %", 77.2),
+    figure("mIoU, CamVid test, %", 69.4),
+];
+const BPNET_S3: &[Figure] = &[
+    figure("parameters, M", 11.8),
+    figure("MACs at 1024x2048, G", 227.1),
+    figure("mIoU, Cityscapes val, %", 78.3),
+    figure("mIoU, CamVid test, %", 73.8),
+];
+const BPNET_S4: &[Figure] = &[
+    figure("parameters, M", 40.5),
+    figure("MACs at 1024x2048, G", 307.5),
+    figure("mIoU, Cityscapes val, %", 80.3),
+    figure("mIoU, Pascal Context, 59 classes, %", 52.7),
+];
+
+fn bpnet() -> Vec<NetworkEntry> {
+    let entry = |name, published, stages, width| NetworkEntry {
+        name,
+        paper: BPNET,
+        published,
+        num_classes: 19,
+        config: NetworkConfig::Bpnet(BpnetConfig { stages, width, ..BpnetConfig::default() }),
+    };
+    vec![
+        entry("bpnet-s3-w32", BPNET_S3_W32, 3, 32),
+        entry("bpnet-s3", BPNET_S3, 3, 48),
+        entry("bpnet-s4", BPNET_S4, 4, 48),
+    ]
+}
+
+fn unet() -> Vec<NetworkEntry> {
+    vec![NetworkEntry {
+        name: "unet",
+        paper: UNET,
+        published: &[],
+        num_classes: 19,
+        config: NetworkConfig::Unet(UnetConfig::default()),
+    }]
+}
+
+impl NetworkEntry {
+    /// Trainable parameters with three input channels: with the auxiliary heads, and those that
+    /// reach the logits.
+    pub fn parameters(&self) -> [usize; 2] {
+        let network = self.config.init(3, self.num_classes, &Device::flex());
+        [network.trainable_parameters(), network.inference_parameters()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_counts_what_the_papers_state() {
+        let millions = |count: usize| (count as f64 / 1e4).round() / 100.0;
+        let rounded: Vec<_> =
+            catalogue().iter().map(|entry| (entry.name, millions(entry.parameters()[1]))).collect();
+        let expected =
+            [("bpnet-s3-w32", 5.11), ("bpnet-s3", 11.48), ("bpnet-s4", 39.35), ("unet", 31.04)];
+        assert_eq!(rounded, expected);
+    }
+
+    #[test]
+    fn every_form_is_valid_and_has_a_name_of_its_own() {
+        let entries = catalogue();
+        for entry in &entries {
+            entry.config.validate().unwrap();
+        }
+        let mut names: Vec<_> = entries.iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), entries.len());
+    }
+}
