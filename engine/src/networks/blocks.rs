@@ -110,6 +110,20 @@ pub struct Downsample {
     bn: BatchNorm2d,
 }
 
+impl Downsample {
+    /// A 1x1 convolution and a batch norm.
+    pub fn new(from: usize, to: usize, stride: usize, device: &Device) -> Self {
+        Self { conv: conv(from, to, 1, stride, device), bn: norm(to, device) }
+    }
+
+    /// # Shapes
+    /// - `input`: `[batch, from, height, width]`
+    /// - output: `[batch, to, height / stride, width / stride]`, rounded up
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        self.bn.forward(self.conv.forward(input))
+    }
+}
+
 /// Two 3x3 convolutions beside a shortcut.
 #[derive(Module, Debug)]
 pub struct BasicBlock {
@@ -129,10 +143,7 @@ impl BasicBlock {
     /// A block that halves height and width, rounding up.
     pub fn halving(from: usize, to: usize, device: &Device) -> Self {
         Self {
-            downsample: Some(Downsample {
-                conv: conv(from, to, 1, 2, device),
-                bn: norm(to, device),
-            }),
+            downsample: Some(Downsample::new(from, to, 2, device)),
             ..Self::with_stride(from, to, 2, device)
         }
     }
@@ -152,7 +163,7 @@ impl BasicBlock {
     /// - output: `[batch, to, height, width]`, or `height / 2, width / 2` of a halving block
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some(layers) => layers.bn.forward(layers.conv.forward(input.clone())),
+            Some(layers) => layers.forward(input.clone()),
             None => input.clone(),
         };
         let x = self.bn1.forward_relu(self.conv1.forward(input));

@@ -9,6 +9,8 @@ pub mod attention;
 pub mod blocks;
 pub mod bpnet;
 mod catalogue;
+pub mod efficientnet;
+pub mod resnet;
 pub mod unet;
 
 use burn::module::Module;
