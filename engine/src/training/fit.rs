@@ -71,6 +71,8 @@ impl Fit<'_> {
     /// whatever reading the data or writing the run folder meets.
     pub fn run(&self, observer: &dyn Observer) -> Result<FitSummary, EngineError> {
         let started = Instant::now();
+        let classes = self.dataset.config.classes.len();
+        self.experiment.training.loss.validate_classes(classes)?;
         let mut learner = self.start()?;
         let recorder = self.run.record(observer)?;
         let Experiment { training, preprocessing, augmentation, fold, folds, seed, .. } =

@@ -111,8 +111,8 @@ impl TrainingConfig {
                 return Err(EngineError::config(format!("training.{key}"), value, expected));
             }
         }
-        self.schedule.validate()?;
-        Ok(())
+        self.loss.validate()?;
+        self.schedule.validate()
     }
 }
 

@@ -49,6 +49,11 @@ impl Golden {
         &self.tensors[name]
     }
 
+    /// A tensor that the reference stored as 32-bit integers.
+    pub fn integers(&self, name: &str) -> Vec<i32> {
+        self.tensors[name].iter().map(|word| word.to_bits().cast_signed()).collect()
+    }
+
     /// `network` with the reference's weights, which must be all of its weights, and sum up to
     /// what the manifest says.
     pub fn fill<M: Module>(&self, network: M, names: &NameMap) -> M {
