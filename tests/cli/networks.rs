@@ -10,10 +10,16 @@ fn every_network_is_listed_with_its_size() {
     exit code 0
     --- stdout
     network       parameters, training   inference  sizes in multiples of  paper
-    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
     bpnet-s3-w32             5,134,812   5,105,091                      1  Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020
     bpnet-s3                11,541,220  11,475,931                      1  Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020
     bpnet-s4                39,437,255  39,350,203                      1  Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020
+    eseg-lite-s              3,591,927   3,591,927                      1  Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for Semantic Segmentation. 2022, arXiv:2203.12683
+    eseg-lite-m              9,739,740   9,739,740                      1  Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for Semantic Segmentation. 2022, arXiv:2203.12683
+    eseg-lite-l             28,399,537  28,399,537                      1  Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for Semantic Segmentation. 2022, arXiv:2203.12683
+    eseg-s                   6,860,547   6,860,547                      1  Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for Semantic Segmentation. 2022, arXiv:2203.12683
+    eseg-m                  19,994,125  19,994,125                      1  Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for Semantic Segmentation. 2022, arXiv:2203.12683
+    eseg-l                  70,496,247  70,496,247                      1  Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for Semantic Segmentation. 2022, arXiv:2203.12683
     unet                    31,038,803  31,038,803                     16  Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597
     "#);
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::NetworkConfig;
 use super::bpnet::BpnetConfig;
+use super::eseg::{EsegConfig, Size};
 use super::unet::UnetConfig;
 
 /// A published form of a network, and what it costs.
@@ -34,12 +35,15 @@ pub struct Figure {
 
 const BPNET: &str =
     "Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020";
+const ESEG: &str = "Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for \
+     Semantic Segmentation. 2022, arXiv:2203.12683";
 const UNET: &str = "Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597";
 
 /// The published forms of the networks, family by family.
 pub fn catalogue() -> Vec<NetworkEntry> {
     let mut entries = Vec::new();
     entries.extend(bpnet());
+    entries.extend(eseg());
     entries.extend(unet());
     entries
 }
@@ -83,6 +87,46 @@ fn bpnet() -> Vec<NetworkEntry> {
     ]
 }
 
+const ESEG_LITE_S: &[Figure] =
+    &[figure("MACs at 1024x2048, G", 17.0), figure("mIoU, Cityscapes val, %", 76.0)];
+const ESEG_LITE_M: &[Figure] = &[figure("mIoU, Cityscapes val, %", 78.6)];
+const ESEG_LITE_L: &[Figure] = &[figure("mIoU, Cityscapes val, %", 80.1)];
+const ESEG_S: &[Figure] = &[
+    figure("parameters, M", 6.9),
+    figure("MACs at 1024x2048, G", 34.5),
+    figure("mIoU, Cityscapes val, %", 80.1),
+];
+const ESEG_M: &[Figure] = &[
+    figure("parameters, M", 20.0),
+    figure("MACs at 1024x2048, G", 112.0),
+    figure("mIoU, Cityscapes val, %", 81.6),
+    figure("mIoU, ADE20K val, %", 46.0),
+];
+const ESEG_L: &[Figure] = &[
+    figure("parameters, M", 70.5),
+    figure("MACs at 1024x2048, G", 343.0),
+    figure("mIoU, Cityscapes val, %", 82.6),
+    figure("mIoU, ADE20K val, %", 48.2),
+];
+
+fn eseg() -> Vec<NetworkEntry> {
+    let entry = |name, published, size| NetworkEntry {
+        name,
+        paper: ESEG,
+        published,
+        num_classes: 19,
+        config: NetworkConfig::Eseg(EsegConfig::published(size)),
+    };
+    vec![
+        entry("eseg-lite-s", ESEG_LITE_S, Size::LiteS),
+        entry("eseg-lite-m", ESEG_LITE_M, Size::LiteM),
+        entry("eseg-lite-l", ESEG_LITE_L, Size::LiteL),
+        entry("eseg-s", ESEG_S, Size::S),
+        entry("eseg-m", ESEG_M, Size::M),
+        entry("eseg-l", ESEG_L, Size::L),
+    ]
+}
+
 fn unet() -> Vec<NetworkEntry> {
     vec![NetworkEntry {
         name: "unet",
@@ -111,8 +155,18 @@ mod tests {
         let millions = |count: usize| (count as f64 / 1e4).round() / 100.0;
         let rounded: Vec<_> =
             catalogue().iter().map(|entry| (entry.name, millions(entry.parameters()[1]))).collect();
-        let expected =
-            [("bpnet-s3-w32", 5.11), ("bpnet-s3", 11.48), ("bpnet-s4", 39.35), ("unet", 31.04)];
+        let expected = [
+            ("bpnet-s3-w32", 5.11),
+            ("bpnet-s3", 11.48),
+            ("bpnet-s4", 39.35),
+            ("eseg-lite-s", 3.59),
+            ("eseg-lite-m", 9.74),
+            ("eseg-lite-l", 28.40),
+            ("eseg-s", 6.86),
+            ("eseg-m", 19.99),
+            ("eseg-l", 70.50),
+            ("unet", 31.04),
+        ];
         assert_eq!(rounded, expected);
     }
 

@@ -10,6 +10,8 @@ pub mod blocks;
 pub mod bpnet;
 mod catalogue;
 pub mod efficientnet;
+pub mod encoder;
+pub mod eseg;
 pub mod resnet;
 pub mod unet;
 
@@ -21,6 +23,7 @@ use crate::error::EngineError;
 use crate::weights::{self, NameMap};
 use bpnet::{Bpnet, BpnetConfig};
 pub use catalogue::{Figure, NetworkEntry, catalogue};
+use eseg::{Eseg, EsegConfig};
 use unet::{Unet, UnetConfig};
 
 /// A setting from which no network can be built.
@@ -191,6 +194,8 @@ impl NetworkOutput {
 pub enum NetworkConfig {
     /// [`bpnet`]
     Bpnet(BpnetConfig),
+    /// [`eseg`]
+    Eseg(EsegConfig),
     /// [`unet`]
     Unet(UnetConfig),
 }
@@ -201,6 +206,8 @@ pub enum NetworkConfig {
 pub enum Network {
     /// [`bpnet`]
     Bpnet(Bpnet),
+    /// [`eseg`]
+    Eseg(Eseg),
     /// [`unet`]
     Unet(Unet),
 }
@@ -210,6 +217,7 @@ impl NetworkConfig {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Bpnet(_) => "bpnet",
+            Self::Eseg(_) => "eseg",
             Self::Unet(_) => "unet",
         }
     }
@@ -218,6 +226,7 @@ impl NetworkConfig {
     pub fn settings(&self) -> &dyn Settings {
         match self {
             Self::Bpnet(config) => config,
+            Self::Eseg(config) => config,
             Self::Unet(config) => config,
         }
     }
@@ -229,6 +238,7 @@ impl NetworkConfig {
                 let config = BpnetConfig { in_channels, num_classes, ..config.clone() };
                 Network::Bpnet(config.init(device))
             }
+            Self::Eseg(config) => Network::Eseg(config.init(in_channels, num_classes, device)),
             Self::Unet(config) => Network::Unet(config.init(in_channels, num_classes, device)),
         }
     }
@@ -270,6 +280,7 @@ impl Network {
     pub fn architecture(&self) -> &dyn Architecture {
         match self {
             Self::Bpnet(network) => network,
+            Self::Eseg(network) => network,
             Self::Unet(network) => network,
         }
     }
