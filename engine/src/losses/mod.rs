@@ -7,6 +7,7 @@
 
 mod config;
 pub mod cross_entropy;
+pub mod detail;
 pub mod dice;
 pub mod lovasz;
 pub mod ohem;

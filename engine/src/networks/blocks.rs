@@ -1,7 +1,9 @@
 //! Blocks that several networks are made of.
 
-use burn::module::{Flag, Module, Param};
+use burn::module::{Flag, Initializer, Module, Param};
 use burn::tensor::activation::relu;
+use burn::tensor::module::{avg_pool2d, interpolate};
+use burn::tensor::ops::{AvgPoolOptions, InterpolateMode, InterpolateOptions};
 use burn::tensor::{Device, Distribution, Tensor};
 
 use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig, interpolate_bilinear};
@@ -15,6 +17,16 @@ pub fn conv(from: usize, to: usize, kernel: usize, stride: usize, device: &Devic
         .init(device)
 }
 
+/// A 3x3 convolution without bias in which each channel makes `to / from` channels by itself.
+pub fn depthwise(from: usize, to: usize, stride: usize, device: &Device) -> Conv2d {
+    Conv2dConfig::new([from, to], [3, 3])
+        .with_stride([stride, stride])
+        .with_padding([1, 1])
+        .with_groups(from)
+        .with_bias(false) // the norm that follows has one
+        .init(device)
+}
+
 /// Batch norm as PyTorch's default.
 pub fn norm(channels: usize, device: &Device) -> BatchNorm2d {
     BatchNorm2dConfig::new(channels).init(device)
@@ -23,6 +35,29 @@ pub fn norm(channels: usize, device: &Device) -> BatchNorm2d {
 /// Bilinear, corners aligned.
 pub fn resize(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     interpolate_bilinear(map, size, true)
+}
+
+/// The nearest pixel above and left.
+pub fn nearest(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    if size_of(&map) == size {
+        return map;
+    }
+    let options = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size);
+    interpolate(map, options)
+}
+
+/// The mean of each channel: `[batch, channels, 1, 1]`.
+pub fn global_average(map: Tensor<4>) -> Tensor<4> {
+    map.mean_dim(3).mean_dim(2)
+}
+
+/// The average of every other 3x3 window, of which zeros beyond the border are part.
+///
+/// # Shapes
+/// - `map`: `[batch, channels, height, width]`
+/// - output: `[batch, channels, height / 2, width / 2]`, rounded up
+pub fn average_halving(map: Tensor<4>) -> Tensor<4> {
+    avg_pool2d(map, AvgPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]))
 }
 
 /// Height and width of a map.
@@ -43,6 +78,25 @@ impl ConvBnRelu {
     /// A square convolution without bias that keeps height and width.
     pub fn new(from: usize, to: usize, kernel: usize, device: &Device) -> Self {
         Self { conv: conv(from, to, kernel, 1, device), bn: norm(to, device), relu: true }
+    }
+
+    /// A square convolution without bias that divides height and width by `stride`, rounding up.
+    pub fn strided(from: usize, to: usize, kernel: usize, stride: usize, device: &Device) -> Self {
+        Self::around(conv(from, to, kernel, stride, device), true, device)
+    }
+
+    /// The norm of a convolution's channels and, if asked, ReLU.
+    pub fn around(conv: Conv2d, relu: bool, device: &Device) -> Self {
+        let [channels, ..] = conv.weight.dims();
+        Self { conv, bn: norm(channels, device), relu }
+    }
+
+    /// Its norm scaled by zero at first, so that a residual block starts as its shortcut.
+    #[must_use]
+    pub fn starting_at_zero(mut self) -> Self {
+        let scale = &self.bn.weight;
+        self.bn.weight = Initializer::Zeros.init(scale.dims(), &scale.device());
+        self
     }
 
     /// A 1x1 convolution, optionally with a bias (which the norm undoes) and without the ReLU.

@@ -1,5 +1,7 @@
 //! The published forms of the networks.
 
+mod bilateral;
+
 use burn::tensor::Device;
 use serde::Serialize;
 
@@ -44,6 +46,8 @@ pub fn catalogue() -> Vec<NetworkEntry> {
     let mut entries = Vec::new();
     entries.extend(bpnet());
     entries.extend(eseg());
+    entries.extend(bilateral::bisenet_v2());
+    entries.extend(bilateral::stdc());
     entries.extend(unet());
     entries
 }
@@ -165,6 +169,12 @@ mod tests {
             ("eseg-s", 6.86),
             ("eseg-m", 19.99),
             ("eseg-l", 70.50),
+            ("bisenet-v2", 3.36),
+            ("bisenet-v2-l", 17.54),
+            ("stdc1-seg", 8.28),
+            ("stdc2-seg", 12.31),
+            ("stdc1-cls", 8.44),
+            ("stdc2-cls", 12.47),
             ("unet", 31.04),
         ];
         assert_eq!(rounded, expected);

@@ -6,14 +6,19 @@
 //! the two enums here are what a file names and what the rest of the engine holds.
 
 pub mod attention;
+pub mod bisenet_v2;
 pub mod blocks;
 pub mod bpnet;
 mod catalogue;
+pub mod context_path;
 pub mod efficientnet;
 pub mod encoder;
 pub mod eseg;
 pub mod resnet;
+pub mod stdc;
 pub mod unet;
+
+use std::ops::RangeInclusive;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -21,9 +26,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
 use crate::weights::{self, NameMap};
+use bisenet_v2::{BisenetV2, BisenetV2Config};
 use bpnet::{Bpnet, BpnetConfig};
 pub use catalogue::{Figure, NetworkEntry, catalogue};
 use eseg::{Eseg, EsegConfig};
+use stdc::{StdcCls, StdcClsConfig, StdcSeg, StdcSegConfig};
 use unet::{Unet, UnetConfig};
 
 /// A setting from which no network can be built.
@@ -36,6 +43,28 @@ pub struct InvalidSetting {
     pub value: String,
     /// What would be right.
     pub expected: String,
+}
+
+/// Refuses a count outside of `range`.
+fn within(
+    key: &'static str,
+    value: usize,
+    range: RangeInclusive<usize>,
+) -> Result<(), InvalidSetting> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("{} to {}", range.start(), range.end());
+    Err(InvalidSetting { key, value: value.to_string(), expected })
+}
+
+/// Refuses a share of which nothing would be left.
+fn share(key: &'static str, value: f64) -> Result<(), InvalidSetting> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    let expected = "at least 0 and below 1".to_owned();
+    Err(InvalidSetting { key, value: value.to_string(), expected })
 }
 
 /// What the settings of every network answer.
@@ -192,10 +221,16 @@ impl NetworkOutput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkConfig {
+    /// [`bisenet_v2`]
+    BisenetV2(BisenetV2Config),
     /// [`bpnet`]
     Bpnet(BpnetConfig),
     /// [`eseg`]
     Eseg(EsegConfig),
+    /// [`stdc`], which says what an image shows
+    StdcCls(StdcClsConfig),
+    /// [`stdc`], which segments
+    StdcSeg(StdcSegConfig),
     /// [`unet`]
     Unet(UnetConfig),
 }
@@ -204,10 +239,16 @@ pub enum NetworkConfig {
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one network, not a collection of them")]
 pub enum Network {
+    /// [`bisenet_v2`]
+    BisenetV2(BisenetV2),
     /// [`bpnet`]
     Bpnet(Bpnet),
     /// [`eseg`]
     Eseg(Eseg),
+    /// [`stdc`], which says what an image shows
+    StdcCls(StdcCls),
+    /// [`stdc`], which segments
+    StdcSeg(StdcSeg),
     /// [`unet`]
     Unet(Unet),
 }
@@ -216,8 +257,11 @@ impl NetworkConfig {
     /// The key under which a file names it.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::BisenetV2(_) => "bisenet_v2",
             Self::Bpnet(_) => "bpnet",
             Self::Eseg(_) => "eseg",
+            Self::StdcCls(_) => "stdc_cls",
+            Self::StdcSeg(_) => "stdc_seg",
             Self::Unet(_) => "unet",
         }
     }
@@ -225,8 +269,11 @@ impl NetworkConfig {
     /// What all settings answer.
     pub fn settings(&self) -> &dyn Settings {
         match self {
+            Self::BisenetV2(config) => config,
             Self::Bpnet(config) => config,
             Self::Eseg(config) => config,
+            Self::StdcCls(config) => config,
+            Self::StdcSeg(config) => config,
             Self::Unet(config) => config,
         }
     }
@@ -239,6 +286,15 @@ impl NetworkConfig {
                 Network::Bpnet(config.init(device))
             }
             Self::Eseg(config) => Network::Eseg(config.init(in_channels, num_classes, device)),
+            Self::BisenetV2(config) => {
+                Network::BisenetV2(config.init(in_channels, num_classes, device))
+            }
+            Self::StdcCls(config) => {
+                Network::StdcCls(config.init(in_channels, num_classes, device))
+            }
+            Self::StdcSeg(config) => {
+                Network::StdcSeg(config.init(in_channels, num_classes, device))
+            }
             Self::Unet(config) => Network::Unet(config.init(in_channels, num_classes, device)),
         }
     }
@@ -279,8 +335,11 @@ impl Network {
     /// What all networks do.
     pub fn architecture(&self) -> &dyn Architecture {
         match self {
+            Self::BisenetV2(network) => network,
             Self::Bpnet(network) => network,
             Self::Eseg(network) => network,
+            Self::StdcCls(network) => network,
+            Self::StdcSeg(network) => network,
             Self::Unet(network) => network,
         }
     }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod network;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -10,7 +12,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use lamina_engine::synthetic_weights::{fill, input};
 use lamina_engine::weights::{ModulePath, NameMap, NamedTensor, values_by_name};
-use safetensors::SafeTensors;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 /// What a reference implementation answered for synthetic weights and inputs.
@@ -37,8 +39,14 @@ impl Golden {
             .unwrap()
             .iter()
             .map(|(name, view)| {
+                let bytes = view.data().iter();
                 let words = view.data().as_chunks::<4>().0.iter();
-                let values = words.map(|word| f32::from_le_bytes(*word)).collect();
+                let values = match view.dtype() {
+                    Dtype::U8 => bytes.map(|byte| f32::from(*byte)).collect(),
+                    Dtype::I32 => words.map(|word| i32::from_le_bytes(*word) as f32).collect(),
+                    Dtype::F32 => words.map(|word| f32::from_le_bytes(*word)).collect(),
+                    other => panic!("{name} is stored as {other:?}"),
+                };
                 (name.to_owned(), values)
             })
             .collect();
@@ -51,7 +59,7 @@ impl Golden {
 
     /// A tensor that the reference stored as 32-bit integers.
     pub fn integers(&self, name: &str) -> Vec<i32> {
-        self.tensors[name].iter().map(|word| word.to_bits().cast_signed()).collect()
+        self.tensors[name].iter().map(|value| *value as i32).collect()
     }
 
     /// `network` with the reference's weights, which must be all of its weights, and sum up to
