@@ -6,17 +6,25 @@ mod tiny;
 
 use std::path::Path;
 
+use burn::tensor::Device;
 use lamina_engine::EngineError;
 use lamina_engine::bundle::Model;
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::experiment::Experiment;
 use lamina_engine::inference::segment_volume;
+use lamina_engine::losses::dice::DiceConfig;
+use lamina_engine::losses::lovasz::LovaszHingeConfig;
+use lamina_engine::losses::ohem::OhemConfig;
+use lamina_engine::losses::{LossConfig, WeightedLoss};
 use lamina_engine::networks::NetworkConfig;
 use lamina_engine::networks::bpnet::BpnetConfig;
 use lamina_engine::networks::unet::UnetConfig;
 use lamina_engine::observer::{ClassDice, Event, Silent};
-use lamina_engine::training::{Checkpoint, FitSummary, Keep, Schedule};
-use lamina_io::{ReadOptions, Voxels, read_labels, read_volume, write_labels, write_volume};
+use lamina_engine::training::{Checkpoint, EmaConfig, FitSummary, Keep, Schedule, WarmUp};
+use lamina_engine::weights::{NameMap, read_weights, values_by_name};
+use lamina_io::{
+    ReadOptions, Voxels, read_labels, read_volume, synthetic, write_labels, write_volume,
+};
 use serde_json::Value;
 use tiny::{Script, Tiny, bytes, case, dice, experiment};
 
@@ -25,6 +33,24 @@ fn bpnet() -> Experiment {
     let config = BpnetConfig { width: 4, ..BpnetConfig::default() };
     let mut experiment = Experiment { network: NetworkConfig::Bpnet(config), ..experiment() };
     experiment.training.epochs = 2;
+    experiment.validate().unwrap();
+    experiment
+}
+
+/// The BPNet with everything that an optimizer's state may hold.
+fn averaged() -> Experiment {
+    let mut experiment = bpnet();
+    experiment.training.loss = LossConfig::Sum(vec![
+        WeightedLoss { weight: 1.0, loss: LossConfig::Ohem(OhemConfig::default()) },
+        WeightedLoss { weight: 0.5, loss: LossConfig::Dice(DiceConfig::default()) },
+    ]);
+    experiment.training.ema = Some(EmaConfig { decay: 0.9, warm_up: true });
+    experiment.training.head_learning_rate_factor = 10.0;
+    experiment.training.learning_rate = 0.01;
+    experiment.training.warm_up = Some(WarmUp { iterations: Some(3), ..WarmUp::default() });
+    experiment.training.schedule = Schedule::Cosine;
+    experiment.training.nesterov = true;
+    experiment.training.clip_norm = Some(1.0);
     experiment.validate().unwrap();
     experiment
 }
@@ -117,7 +143,9 @@ fn training_lowers_the_loss_and_finds_the_ellipsoids() {
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let tiny = Tiny::new();
-    for (network, experiment) in [("unet", experiment()), ("bpnet", bpnet())] {
+    for (network, experiment) in
+        [("unet", experiment()), ("bpnet", bpnet()), ("averaged", averaged())]
+    {
         let [one, two, three] = [1, 2, 3].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let name = format!("{network} on {threads}");
@@ -190,6 +218,108 @@ fn a_stopped_run_with_dropout_resumes_to_the_same_bits() {
     stop_and_resume(
         &bpnet(),
         &[("in the middle of an epoch", |event| steps(event) == Some((1, 3)))],
+    );
+}
+
+#[test]
+fn a_stopped_run_with_a_moving_average_resumes_to_the_same_bits() {
+    stop_and_resume(
+        &averaged(),
+        &[
+            ("in the middle of warm-up", |event| steps(event) == Some((1, 2))),
+            ("in the middle of an epoch", |event| steps(event) == Some((2, 1))),
+            ("at the end of an epoch", |event| {
+                matches!(event, Event::EpochFinished { epoch: 1, .. })
+            }),
+        ],
+    );
+}
+
+#[test]
+fn the_moving_average_is_what_is_validated_and_kept() {
+    let tiny = Tiny::new();
+    let experiment = averaged();
+    let summary = tiny.fit("run", &experiment, false, &Silent).unwrap();
+    let run = tiny.run_folder("run");
+    let last = Checkpoint::read(&run.join("last.safetensors")).unwrap();
+    let fresh = || experiment.network.init(3, 3, &Device::flex());
+    let path = run.join("bundle/weights.safetensors");
+    let names = experiment.network.name_map();
+    let bundle = values_by_name(&read_weights(fresh(), &names, &path).unwrap(), &NameMap::SAME);
+    assert_eq!(bundle, last.average);
+    assert!(bundle.keys().eq(last.model.keys()), "running statistics are averaged as well");
+    for (name, weights) in &last.model {
+        // A bias before a norm has no gradient.
+        if weights.shape.len() > 1 || name.contains(".running_") {
+            assert!(*weights != last.average[name], "{name} and its average are the same");
+        }
+    }
+    let events = events(&run);
+    let validated = events.iter().rfind(|event| event["event"] == "epoch_finished").unwrap();
+    assert_eq!(validated["mean_dice"], summary.mean_dice);
+}
+
+#[test]
+fn heads_are_raised_only_where_the_network_has_some() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.head_learning_rate_factor = 10.0;
+    let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "training.head_learning_rate_factor = 10: expected 1: no part of this network is published \
+         with a rate of its own"
+    );
+}
+
+#[test]
+fn a_warm_up_longer_than_the_run_is_refused() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.warm_up = Some(WarmUp { iterations: Some(12), ..WarmUp::default() });
+    let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
+    let expected = "training.warm_up.iterations = 12: expected fewer than the 12 of this run";
+    assert_eq!(error.to_string(), expected);
+    experiment.training.warm_up = Some(WarmUp { iterations: Some(11), ..WarmUp::default() });
+    let script = Script::stop_at(|event| steps(event) == Some((1, 1)));
+    let stopped = tiny.fit("run", &experiment, false, &script).unwrap_err();
+    assert!(matches!(stopped, EngineError::Stopped));
+    let heard = script.heard.into_inner().unwrap();
+    let Some(Event::Step { learning_rate, .. }) = heard.last() else { panic!("{heard:?}") };
+    assert!((learning_rate - 0.01).abs() < 1e-12, "a tenth of the base: {learning_rate}");
+}
+
+#[test]
+fn a_loss_that_does_not_fit_the_classes_is_refused() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.loss = LossConfig::LovaszHinge(LovaszHingeConfig::default());
+    let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
+    assert!(error.to_string().starts_with("training.loss = lovasz_hinge: expected"), "{error}");
+}
+
+#[test]
+fn a_single_slice_does_not_train_a_network_that_needs_two() {
+    let tiny = Tiny::new();
+    for number in 0..6 {
+        std::fs::remove_file(tiny.image(number)).unwrap();
+        std::fs::remove_file(tiny.labels(number)).unwrap();
+    }
+    for number in 0..2 {
+        let (volume, labels) =
+            synthetic::ellipsoid([1, 23, 20], [1.0; 3], [9.5, 11.0, 0.0], [6.0; 3]).unwrap();
+        write_volume(&tiny.image(number), &volume).unwrap();
+        write_labels(&tiny.labels(number), &labels).unwrap();
+    }
+    let experiment = Experiment { folds: 2, fold: 0, ..bpnet() };
+    let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "expected at least 2 slices to learn from, found 1: the network cannot be trained on \
+             fewer at once: {}",
+            tiny.dataset().folder.display()
+        )
     );
 }
 

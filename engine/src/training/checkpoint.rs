@@ -1,8 +1,9 @@
 //! Checkpoints: one safetensors file with all that resuming needs.
 //!
-//! Weights stand under `model.`, velocities of the optimizer under `velocity.`,
-//! where the run stands as JSON in the file's metadata. One file, written
-//! atomically, so weights and counters never part.
+//! Weights stand under `model.`, velocities of the optimizer under `velocity.`, the
+//! moving average of the weights, where there is one, under `average.`, and where
+//! the run stands as JSON in the file's metadata. One file, written atomically, so
+//! weights and counters never part.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,6 +20,7 @@ use crate::weights::{self, NameMap, NamedTensor, NamedTensors, Storage};
 const PROGRESS: &str = "lamina.progress";
 const MODEL: &str = "model.";
 const VELOCITY: &str = "velocity.";
+const AVERAGE: &str = "average.";
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -44,10 +46,13 @@ pub struct Checkpoint {
     pub model: NamedTensors,
     /// Velocities of the optimizer, by parameter name.
     pub velocities: NamedTensors,
+    /// The moving average of weights and running statistics, by their path in the network; empty
+    /// where the run keeps none.
+    pub average: NamedTensors,
 }
 
 impl Checkpoint {
-    /// Takes the state of a run.
+    /// Takes the state of a run that keeps no moving average.
     pub fn of<M: Module>(progress: Progress, module: &M, sgd: &Sgd) -> Self {
         let model = weights::values_by_name(module, &NameMap::SAME);
         let velocities = sgd.velocities.iter().map(|(name, tensor)| {
@@ -55,12 +60,19 @@ impl Checkpoint {
                 tensor.clone().into_data().try_to_vec().expect("velocities are f32");
             (name.clone(), NamedTensor { shape: vec![values.len()], values })
         });
-        Self { progress, model, velocities: velocities.collect() }
+        let average = NamedTensors::new();
+        Self { progress, model, velocities: velocities.collect(), average }
     }
 
-    /// Whether all weights and velocities are numbers; a file of others is refused.
+    /// What was learned: the moving average of the weights, or else the weights.
+    pub fn learned(self) -> NamedTensors {
+        if self.average.is_empty() { self.model } else { self.average }
+    }
+
+    /// Whether all weights, velocities and averages are numbers; a file of others is refused.
     pub fn is_finite(&self) -> bool {
-        let tensors = self.model.values().chain(self.velocities.values());
+        let tensors =
+            self.model.values().chain(self.velocities.values()).chain(self.average.values());
         tensors.flat_map(|tensor| &tensor.values).all(|value| value.is_finite())
     }
 
@@ -73,8 +85,10 @@ impl Checkpoint {
         let prefixed = |prefix: &'static str, tensors: NamedTensors| {
             tensors.into_iter().map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
         };
-        let tensors =
-            prefixed(MODEL, self.model).chain(prefixed(VELOCITY, self.velocities)).collect();
+        let tensors = prefixed(MODEL, self.model)
+            .chain(prefixed(VELOCITY, self.velocities))
+            .chain(prefixed(AVERAGE, self.average))
+            .collect();
         let metadata = BTreeMap::from([(PROGRESS.to_owned(), progress)]);
         let bytes = weights::encode(tensors, Storage::F32, metadata);
         lamina_io::atomic::write_atomically(path, |file| file.write_all(&bytes))?;
@@ -96,13 +110,19 @@ impl Checkpoint {
                 let message = "expected a checkpoint of a training run, found other weights";
                 EngineError::bundle(path, message)
             })?;
-        let mut checkpoint =
-            Self { progress, model: NamedTensors::new(), velocities: NamedTensors::new() };
+        let mut checkpoint = Self {
+            progress,
+            model: NamedTensors::new(),
+            velocities: NamedTensors::new(),
+            average: NamedTensors::new(),
+        };
         for (name, tensor) in tensors {
             if let Some(name) = name.strip_prefix(MODEL) {
                 checkpoint.model.insert(name.to_owned(), tensor);
             } else if let Some(name) = name.strip_prefix(VELOCITY) {
                 checkpoint.velocities.insert(name.to_owned(), tensor);
+            } else if let Some(name) = name.strip_prefix(AVERAGE) {
+                checkpoint.average.insert(name.to_owned(), tensor);
             }
         }
         Ok(checkpoint)

@@ -10,8 +10,9 @@ use lamina_io::dataset::Dataset;
 use serde::Serialize;
 
 use super::cases::{CaseReader, HeldOut, read_all};
+use super::learner::{Learner, optimizer};
 use super::validation::{mean_dice, validate};
-use super::{Batch, Batches, Checkpoint, Keep, Progress, RunFolder, Sgd, initialize};
+use super::{Average, Batch, Batches, Checkpoint, Keep, Progress, RunFolder, initialize};
 use crate::bundle::{Manifest, MetricsRecord, TrainingRecord, WeightsRecord, write_bundle};
 use crate::device::OpenDevice;
 use crate::error::EngineError;
@@ -84,6 +85,7 @@ impl Fit<'_> {
         self.write_config()?;
 
         let batches = Batches::new(&cases, augmentation, training, preprocessing.neighbors, *seed);
+        self.check_batches(&batches)?;
         tell(
             &recorder,
             &Event::TrainingStarted {
@@ -109,7 +111,7 @@ impl Fit<'_> {
             let validated =
                 epoch == training.epochs || epoch.is_multiple_of(training.validate_every);
             let dice = if validated {
-                self.validate(&learner.network.valid(), &held_out)?
+                self.validate(&self.learned(&learner)?, &held_out)?
             } else {
                 Vec::new()
             };
@@ -138,21 +140,49 @@ impl Fit<'_> {
         self.finish(&held_out, cases.len(), &learner.progress, started, &recorder)
     }
 
+    /// Whether there are enough slices for a batch and enough steps for warm-up.
+    fn check_batches(&self, batches: &Batches<'_>) -> Result<(), EngineError> {
+        let training = &self.experiment.training;
+        let [slices, ..] = batches.input_shape();
+        let least = self.experiment.network.settings().smallest_batch(training.patch);
+        if slices < least {
+            let message = format!(
+                "expected at least {least} slices to learn from, found {slices}: the network cannot \
+                 be trained on fewer at once"
+            );
+            return Err(EngineError::data(&self.dataset.folder, message));
+        }
+        let steps = training.epochs * batches.per_epoch();
+        match training.warm_up.map(|warm_up| warm_up.steps(batches.per_epoch())) {
+            Some(warming) if warming >= steps => {
+                let expected = format!("expected fewer than the {steps} of this run");
+                Err(EngineError::config("training.warm_up.iterations", warming, expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A network at the start of the run, or where its last checkpoint left it.
     fn start(&self) -> Result<Learner, EngineError> {
         let Experiment { training, seed, .. } = self.experiment;
         let device = self.device.device.clone().autodiff();
+        let network = initialize(self.fresh_network(&device), *seed);
         let mut learner = Learner {
-            network: initialize(self.fresh_network(&device), *seed),
-            sgd: Sgd::new(training.momentum, training.nesterov, training.weight_decay),
+            average: None,
+            sgd: optimizer(training, &network)?,
+            network,
             progress: Progress {
                 experiment_sha256: self.experiment.learning_sha256(),
                 ..Progress::default()
             },
             device,
         };
+        learner.average = training.ema.map(|config| Average::start(config, &learner.network));
         if let Some(checkpoint) = self.checkpoint_to_resume(&learner.progress)? {
             checkpoint.restore_velocities(&mut learner.sgd, &self.device.device);
+            let average = &checkpoint.average;
+            learner.average =
+                training.ema.map(|config| Average::from_host(config, average, &self.device.device));
             let (model, path) = (checkpoint.model, self.run.last());
             learner.network = weights::fit_weights(learner.network, &NameMap::SAME, model, &path)?;
             learner.progress = checkpoint.progress;
@@ -171,7 +201,7 @@ impl Fit<'_> {
         let training = &self.experiment.training;
         let (epoch, per_epoch) = (learner.progress.epoch, batches.per_epoch());
         prefetched(batches, epoch, learner.progress.step, |next| {
-            let Learner { mut network, mut sgd, mut progress, device } = learner;
+            let Learner { mut network, mut sgd, mut average, mut progress, device } = learner;
             let mut waited = Duration::ZERO;
             while progress.step < per_epoch {
                 let wait = Instant::now();
@@ -179,8 +209,7 @@ impl Fit<'_> {
                 waited += wait.elapsed();
 
                 let step = epoch * per_epoch + progress.step;
-                let rate =
-                    training.schedule.at(training.learning_rate, step, training.epochs * per_epoch);
+                let rate = training.learning_rate_at(step, per_epoch);
                 // Dropout draws from the one generator that Burn has.
                 device.seed(splitmix64(self.experiment.seed ^ splitmix64(step as u64)));
                 let (loss, gradients) =
@@ -191,6 +220,9 @@ impl Fit<'_> {
                     return Err(EngineError::Diverged { loss, epoch: epoch + 1, step });
                 }
                 network = sgd.step(rate, network, gradients);
+                if let Some(average) = &mut average {
+                    average.update(&network, step + 1);
+                }
                 progress.loss_sum += loss;
                 let event = Event::Step {
                     epoch: epoch + 1,
@@ -200,15 +232,27 @@ impl Fit<'_> {
                     learning_rate: rate,
                 };
                 if observer.on(&event) == Flow::Stop {
-                    let learner = Learner { network, sgd, progress, device };
+                    let learner = Learner { network, sgd, average, progress, device };
                     learner.sound_checkpoint()?.write(&self.run.last())?;
                     return Err(EngineError::Stopped);
                 }
             }
-            let learner = Learner { network, sgd, progress, device };
+            let learner = Learner { network, sgd, average, progress, device };
             learner.sound_checkpoint()?;
             Ok((learner, waited))
         })
+    }
+
+    /// What of a learner is validated: the moving average of its weights where there is one.
+    fn learned(&self, learner: &Learner) -> Result<Network, EngineError> {
+        match &learner.average {
+            None => Ok(learner.network.valid()),
+            Some(average) => {
+                let network = self.fresh_network(&self.device.device);
+                let (names, path) = (&NameMap::SAME, self.run.last());
+                Ok(weights::fit_weights(network, names, average.to_host(), &path)?)
+            }
+        }
     }
 
     fn fresh_network(&self, device: &Device) -> Network {
@@ -293,7 +337,7 @@ impl Fit<'_> {
         let kept = Checkpoint::read(&path)?;
         let epoch = kept.progress.epoch;
         let network = self.fresh_network(&self.device.device);
-        let network = weights::fit_weights(network, &NameMap::SAME, kept.model, &path)?;
+        let network = weights::fit_weights(network, &NameMap::SAME, kept.learned(), &path)?;
         let bytes = weights::encode_weights(&network, &NameMap::SAME, storage);
         let network = self.fresh_network(&self.device.device);
         let network = weights::decode_weights(network, &NameMap::SAME, &bytes, &path)?;
@@ -348,35 +392,6 @@ impl Fit<'_> {
             bundle: self.run.bundle(),
         });
         Ok(summary)
-    }
-}
-
-/// What changes while a network learns.
-struct Learner {
-    network: Network,
-    sgd: Sgd,
-    progress: Progress,
-    /// With autodiff.
-    device: Device,
-}
-
-impl Learner {
-    fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::of(self.progress.clone(), &self.network, &self.sgd)
-    }
-
-    /// A checkpoint that may replace the one before: without weights that overflowed.
-    fn sound_checkpoint(&self) -> Result<Checkpoint, EngineError> {
-        let checkpoint = self.checkpoint();
-        if checkpoint.is_finite() {
-            return Ok(checkpoint);
-        }
-        let Progress { epoch, step, .. } = self.progress;
-        Err(EngineError::Diverged { loss: f64::NAN, epoch: epoch + 1, step })
-    }
-
-    fn is_best(&self, mean_dice: Option<f64>) -> bool {
-        mean_dice.is_some_and(|dice| self.progress.best.is_none_or(|(_, best)| dice > best))
     }
 }
 

@@ -1,10 +1,12 @@
 //! Training from scratch: [`Fit::run`] is the loop, top to bottom.
 
+mod average;
 mod batches;
 mod cases;
 mod checkpoint;
 mod fit;
 mod initialize;
+mod learner;
 mod run_folder;
 mod schedule;
 mod sgd;
@@ -12,13 +14,14 @@ mod validation;
 
 use serde::{Deserialize, Serialize};
 
+pub use average::{Average, EmaConfig};
 pub use batches::{Batch, Batches};
 pub use cases::{CaseReader, HeldOut, TrainingCase};
 pub use checkpoint::{Checkpoint, Progress};
 pub use fit::{Fit, FitSummary};
 pub use initialize::initialize;
 pub use run_folder::RunFolder;
-pub use schedule::Schedule;
+pub use schedule::{Rise, Schedule, WarmUp};
 pub use sgd::Sgd;
 
 use crate::error::EngineError;
@@ -32,20 +35,39 @@ use crate::weights::Storage;
 pub struct TrainingConfig {
     /// Passes over the training slices.
     pub epochs: usize,
-    /// Slices per optimizer step.
+    /// Slices per optimizer step. Those that do not fill a batch at the end of an epoch are
+    /// dropped, for another epoch to draw.
     pub batch_size: usize,
     /// Height and width of the patches that are learned from.
     pub patch: [usize; 2],
-    /// Learning rate of the first step.
+    /// Learning rate of the first step after warm-up.
     pub learning_rate: f64,
+    /// How many times that learning rate the network's heads have; 10 in the recipes of BiSeNet
+    /// and STDC.
+    #[serde(skip_serializing_if = "is_one")]
+    pub head_learning_rate_factor: f64,
+    /// How it rises before; at once where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<WarmUp>,
     /// How it falls.
     pub schedule: Schedule,
     /// Momentum of the optimizer.
     pub momentum: f64,
     /// Nesterov's form of the momentum.
     pub nesterov: bool,
-    /// Decay of weights of two or more dimensions; biases and norms are exempt.
+    /// Decay of the weights of layers.
     pub weight_decay: f64,
+    /// Whether biases and norms decay as well. They are exempt by default, as in the codes of
+    /// BPNet, BiSeNet and STDC.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub decay_biases_and_norms: bool,
+    /// The length that the gradients of all weights together may have; longer ones are scaled
+    /// down. No limit where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// A moving average of the weights, which is then what is validated and kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<EmaConfig>,
     /// The loss.
     pub loss: LossConfig,
     /// Share of the patches whose center is put on a foreground pixel, where patches are
@@ -62,15 +84,25 @@ impl Default for TrainingConfig {
             batch_size: 12,
             patch: [256, 256],
             learning_rate: 0.01,
+            head_learning_rate_factor: 1.0,
+            warm_up: None,
             schedule: Schedule::default(),
             momentum: 0.9,
             nesterov: false,
             weight_decay: 1e-4,
+            decay_biases_and_norms: false,
+            clip_norm: None,
+            ema: None,
             loss: LossConfig::default(),
             foreground_share: 0.33,
             validate_every: 1,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_one(factor: &f64) -> bool {
+    *factor == 1.0
 }
 
 impl TrainingConfig {
@@ -99,6 +131,15 @@ impl TrainingConfig {
             let value = format!("{:?}", self.patch);
             return Err(EngineError::config("training.patch", value, expected));
         }
+        let least = network.settings().smallest_batch(self.patch);
+        if self.batch_size < least {
+            let expected = format!(
+                "expected at least {least}: at patches of {:?} a batch norm of the network sees a \
+                 single value of each channel",
+                self.patch
+            );
+            return Err(EngineError::config("training.batch_size", self.batch_size, expected));
+        }
         let ranges = [
             ("learning_rate", self.learning_rate, 100.0),
             ("momentum", self.momentum, 0.9999),
@@ -111,8 +152,39 @@ impl TrainingConfig {
                 return Err(EngineError::config(format!("training.{key}"), value, expected));
             }
         }
+        let above_0 = [
+            ("head_learning_rate_factor", Some(self.head_learning_rate_factor), 1000.0),
+            ("clip_norm", self.clip_norm, 1e6),
+        ];
+        for (key, value, most) in above_0 {
+            if let Some(value) = value.filter(|value| !(*value > 0.0 && *value <= most)) {
+                let expected = format!("expected above 0, up to {most}");
+                return Err(EngineError::config(format!("training.{key}"), value, expected));
+            }
+        }
+        if let Some(warm_up) = &self.warm_up {
+            warm_up.validate(self.learning_rate, self.epochs)?;
+        }
+        if let Some(ema) = &self.ema {
+            ema.validate()?;
+        }
         self.loss.validate()?;
         self.schedule.validate()
+    }
+}
+
+impl TrainingConfig {
+    /// The learning rate of `step`, counted from 0 over the whole run, where an epoch has
+    /// `per_epoch`: warm-up, then the schedule over what is left.
+    pub fn learning_rate_at(&self, step: usize, per_epoch: usize) -> f64 {
+        let warming = self.warm_up.map_or(0, |warm_up| warm_up.steps(per_epoch));
+        match self.warm_up {
+            Some(warm_up) if step < warming => warm_up.at(self.learning_rate, step, warming),
+            _ => {
+                let steps = (self.epochs * per_epoch).saturating_sub(warming);
+                self.schedule.at(self.learning_rate, step - warming, steps)
+            }
+        }
     }
 }
 
@@ -155,5 +227,116 @@ mod tests {
         let unet = NetworkConfig::Unet(UnetConfig::default());
         assert!(training([24, 32]).validate(&unet).is_err());
         assert!(training([16, 32]).validate(&unet).is_ok());
+    }
+
+    #[test]
+    fn a_batch_that_the_network_cannot_train_on_is_refused() {
+        let training = |batch_size, patch| TrainingConfig {
+            batch_size,
+            patch: [patch; 2],
+            ..TrainingConfig::default()
+        };
+        let bpnet = NetworkConfig::Bpnet(BpnetConfig::default());
+        let message = training(1, 64).validate(&bpnet).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "training.batch_size = 1: expected at least 2: at patches of [64, 64] a batch norm of \
+             the network sees a single value of each channel"
+        );
+        assert!(training(2, 64).validate(&bpnet).is_ok());
+        let unet = NetworkConfig::Unet(UnetConfig::default());
+        assert!(training(1, 16).validate(&unet).is_err());
+        assert!(training(1, 32).validate(&unet).is_ok());
+    }
+
+    #[test]
+    fn the_learning_rate_rises_and_then_falls_over_what_is_left() {
+        let warm_up = Some(WarmUp { iterations: Some(4), ..WarmUp::default() });
+        let schedule = Schedule::Poly { power: 1.0 };
+        let learning_rate = 1.0;
+        let training =
+            TrainingConfig { epochs: 2, learning_rate, warm_up, schedule, ..Default::default() };
+        let course: Vec<f64> = (0..=12).map(|step| training.learning_rate_at(step, 6)).collect();
+        let expected =
+            [0.1, 0.325, 0.55, 0.775, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0];
+        let close = |(a, b): (&f64, f64)| (a - b).abs() < 1e-12;
+        assert!(course.iter().zip(expected).all(close), "{course:?}");
+    }
+
+    #[test]
+    fn keys_of_the_optimizer_are_read_and_checked() {
+        let text = "learning_rate = 0.01\nhead_learning_rate_factor = 10.0\nnesterov = true\n\
+                    schedule = \"cosine\"\nclip_norm = 12.0\ndecay_biases_and_norms = true\n\
+                    warm_up = { rise = \"exponential\", iterations = 1000, learning_rate = 1e-5 }\n\
+                    ema = { decay = 0.99 }\n";
+        let training: TrainingConfig = toml::from_str(text).unwrap();
+        let expected = TrainingConfig {
+            head_learning_rate_factor: 10.0,
+            nesterov: true,
+            schedule: Schedule::Cosine,
+            clip_norm: Some(12.0),
+            decay_biases_and_norms: true,
+            warm_up: Some(WarmUp {
+                rise: Rise::Exponential,
+                iterations: Some(1000),
+                learning_rate: Some(1e-5),
+                ..WarmUp::default()
+            }),
+            ema: Some(EmaConfig { decay: 0.99, warm_up: true }),
+            ..TrainingConfig::default()
+        };
+        assert_eq!(training, expected);
+        let again = toml::from_str(&toml::to_string(&training).unwrap());
+        assert_eq!(again, Ok(training));
+
+        let refused = |text: &str| {
+            let training: Result<TrainingConfig, _> = toml::from_str(text);
+            let unet = NetworkConfig::Unet(UnetConfig::default());
+            match training {
+                Err(error) => error.to_string(),
+                Ok(training) => training.validate(&unet).unwrap_err().to_string(),
+            }
+        };
+        for (text, expected) in [
+            ("ema = { deca = 0.9 }", "unknown field `deca`, expected `decay` or `warm_up`"),
+            ("warm_up = { steps = 9 }", "unknown field `steps`, expected one of `rise`"),
+            ("schedule = \"cosin\"", "unknown variant `cosin`, expected one of `poly`, `cosine`"),
+            (
+                "schedule = { poly = { powr = 1 } }",
+                "unexpected keys in table: powr, available keys: power",
+            ),
+            ("clip_norm = 0.0", "training.clip_norm = 0: expected above 0, up to 1000000"),
+            (
+                "head_learning_rate_factor = -1.0",
+                "training.head_learning_rate_factor = -1: expected above 0, up to 1000",
+            ),
+            ("ema = { decay = 1.0 }", "training.ema.decay = 1: expected at least 0 and below 1"),
+            ("warm_up = {}", "training.warm_up = {}: expected iterations or epochs"),
+            ("loss = { ohem = { threshold = 2.0 } }", "training.loss.ohem.threshold = 2: expected"),
+        ] {
+            let message = refused(text);
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_new_is_written_as_before() {
+        let text = toml::to_string(&TrainingConfig::default()).unwrap();
+        let keys: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once(" = ")).map(|(k, _)| k).collect();
+        let known = [
+            "epochs",
+            "batch_size",
+            "patch",
+            "learning_rate",
+            "momentum",
+            "nesterov",
+            "weight_decay",
+            "loss",
+            "foreground_share",
+            "validate_every",
+            "power",
+        ];
+        assert_eq!(keys, known, "checkpoints know their experiment by this text");
     }
 }
