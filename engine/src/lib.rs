@@ -27,6 +27,7 @@ pub mod bundle;
 pub mod device;
 pub mod error;
 pub mod experiment;
+pub mod graph;
 pub mod inference;
 pub mod losses;
 pub mod metrics;

@@ -20,7 +20,7 @@ fn the_program_lists_its_commands() {
       evaluate  Compare predictions with references: Dice, IoU and volumes per case and class
       train     Train a network as an experiment file says
       info      Show shape, spacing, orientation, values and labels of volumes
-      networks  List the networks that can be trained
+      networks  List the networks that can be trained, and what they cost
       help      Print this message or the help of the given subcommand(s)
 
     Options:
@@ -172,12 +172,19 @@ fn info_and_networks_explain_themselves() {
     $ lamina networks -h
     exit code 0
     --- stdout
-    List the networks that can be trained
+    List the networks that can be trained, and what they cost
 
     Usage: lamina networks [OPTIONS]
 
     Options:
-      -h, --help  Print help
+          --size <HxW>      Height and width of the image that costs are counted for [default:
+                            1024x2048]
+          --network <NAME>  Only this network, with its settings and all that was published about it
+          --config <FILE>   The network of an experiment, or of any TOML file with a table
+                            `[network.…]`, instead of the published ones
+          --channels <N>    Channels of the image [default: 3]
+          --classes <N>     Classes; without it those that the network was published with, 19 for most
+      -h, --help            Print help (see more with '--help')
 
     Output:
           --json        Print the result as JSON on stdout; everything else goes to stderr

@@ -106,32 +106,42 @@ impl Conv2d {
     /// - `input`: `[batch, in_channels, height, width]`
     /// - output: `[batch, out_channels, output height, output width]`
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let weight = self.weight.val();
         let bias = self.bias.as_ref().map(Param::val);
-        if !(serve(&input) && serve(&weight)) {
-            let options = ConvOptions::new(self.stride, self.padding, self.dilation, self.groups);
-            return conv2d(input, weight, bias, options);
-        }
-        let [batch, in_channels, height, width] = input.dims();
-        let [out_channels, group_channels, kernel_height, kernel_width] = weight.dims();
-        assert_eq!(
-            in_channels,
-            group_channels * self.groups,
-            "the input has as many channels as the layer"
-        );
-        let shape = Conv2dShape {
-            batch,
-            in_channels,
-            out_channels,
-            input: [height, width],
-            kernel: [kernel_height, kernel_width],
-            stride: self.stride,
-            padding: self.padding,
-            dilation: self.dilation,
-            groups: self.groups,
-        };
-        run(input, weight, bias, Convolution { shape, transposed: false })
+        let options = ConvOptions::new(self.stride, self.padding, self.dilation, self.groups);
+        convolve(input, self.weight.val(), bias, options)
     }
+}
+
+/// [`Conv2d::forward`] with weights from elsewhere.
+pub(crate) fn convolve(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions<2>,
+) -> Tensor<4> {
+    let symmetric = options.padding.iter().all(|(before, after)| before == after);
+    if !(symmetric && serve(&input) && serve(&weight)) {
+        return conv2d(input, weight, bias, options);
+    }
+    let [batch, in_channels, height, width] = input.dims();
+    let [out_channels, group_channels, kernel_height, kernel_width] = weight.dims();
+    assert_eq!(
+        in_channels,
+        group_channels * options.groups,
+        "the input has as many channels as the layer"
+    );
+    let shape = Conv2dShape {
+        batch,
+        in_channels,
+        out_channels,
+        input: [height, width],
+        kernel: [kernel_height, kernel_width],
+        stride: options.stride,
+        padding: options.padding.map(|(before, _)| before),
+        dilation: options.dilation,
+        groups: options.groups,
+    };
+    run(input, weight, bias, Convolution { shape, transposed: false })
 }
 
 fn run(

@@ -11,6 +11,7 @@ mod pool;
 mod resize;
 
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
+pub(crate) use conv::convolve;
 pub use conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 pub use pool::{MaxPool2d, MaxPool2dConfig};
 pub use resize::interpolate_bilinear;
