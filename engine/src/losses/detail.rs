@@ -7,6 +7,7 @@ use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::target::total;
 use crate::nn::interpolate_bilinear;
 
 /// What the overlap is divided by.
@@ -95,7 +96,8 @@ pub fn detail_loss(
     // -g ln p - (1 - g) ln(1 - p), and ln(1 - p) = ln p - logit
     let log = log_sigmoid(logits.clone());
     let cross_entropy =
-        ((target.clone() - 1.0) * (log.clone() - logits) - target.clone() * log.clone()).mean();
+        (target.clone() - 1.0) * (log.clone() - logits) - target.clone() * log.clone();
+    let cross_entropy = total(cross_entropy).div_scalar(target.shape().num_elements() as f64);
     let probability = log.exp();
     let per_image = |map: Tensor<4>| map.sum_dim(3).sum_dim(2); // [batch, 1, 1, 1]
     let overlap = per_image(probability.clone() * target.clone());

@@ -45,7 +45,8 @@ pub struct OhemConfig {
     /// The probability of its label below which a pixel counts in any case; the form's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
-    /// About so many pixels of a batch count at least; the form's default.
+    /// About so many pixels of a batch count at least, all if there are fewer; the form's
+    /// default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_kept: Option<usize>,
     /// The same as a share of the pixels: of all of them in BPNet's and STDC's form, of the
