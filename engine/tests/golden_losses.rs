@@ -75,7 +75,7 @@ fn compare_all(cases: &[(&str, &str, LossConfig)]) {
 
 fn ohem(form: OhemForm, threshold: f64, min_kept: Option<usize>) -> LossConfig {
     let threshold = Some(threshold);
-    LossConfig::Ohem(OhemConfig { form, threshold, min_kept, min_kept_share: None })
+    LossConfig::Ohem(OhemConfig { threshold, min_kept, ..OhemConfig::of(form) })
 }
 
 #[test]

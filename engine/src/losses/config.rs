@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::cross_entropy::{CrossEntropyConfig, cross_entropy};
+use super::cross_entropy::{CrossEntropyConfig, cross_entropy, validate_weight_count};
 use super::dice::{DiceConfig, GeneralizedDiceConfig, generalized_dice, soft_dice};
 use super::lovasz::{LovaszHingeConfig, LovaszSoftmaxConfig, lovasz_hinge, lovasz_softmax};
 use super::ohem::{OhemConfig, OhemForm, ohem_cross_entropy};
@@ -157,7 +157,10 @@ impl LossConfig {
     /// [`EngineError::Config`] names the key, its value and what would be right.
     pub fn validate_classes(&self, num_classes: usize) -> Result<(), EngineError> {
         self.each("training.loss", &mut |key, loss| match loss {
-            Self::CrossEntropy(config) => config.validate_classes(key, num_classes),
+            Self::CrossEntropy(CrossEntropyConfig { class_weights, .. })
+            | Self::Ohem(OhemConfig { class_weights, .. }) => {
+                validate_weight_count(class_weights, key, num_classes)
+            }
             Self::LovaszHinge(_) if num_classes != 2 => {
                 let expected = format!(
                     "expected a data set of 2 classes, this one has {num_classes}; \
@@ -235,8 +238,9 @@ impl LossConfig {
     /// What auxiliary heads have where the logits have this.
     fn auxiliary(&self) -> Self {
         match self {
-            Self::Ohem(OhemConfig { form: OhemForm::Hrnet, .. }) => {
-                Self::CrossEntropy(CrossEntropyConfig::default())
+            Self::Ohem(OhemConfig { form: OhemForm::Hrnet, class_weights, .. }) => {
+                let class_weights = class_weights.clone();
+                Self::CrossEntropy(CrossEntropyConfig { class_weights, ..Default::default() })
             }
             Self::Sum(losses) => Self::Sum(
                 losses
@@ -267,6 +271,7 @@ mod tests {
 
     use super::super::IGNORE_LABEL;
     use super::*;
+    use crate::networks::Auxiliary;
     use crate::synthetic_weights::{Labels, input};
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -287,6 +292,7 @@ mod tests {
         }
         for loss in [
             "{ cross_entropy = { label_smoothing = 0.1, class_weights = [1.0, 2.5] } }",
+            "{ ohem = { form = \"hrnet\", class_weights = [0.5, 2.0] } }",
             "{ dice = { background = true, per_image = true, ignored = \"of_no_class\" } }",
             "{ dice = { ignored = \"background\" } }",
             "{ generalized_dice = { ignored = \"of_no_class\" } }",
@@ -319,7 +325,7 @@ mod tests {
             form: OhemForm::Hrnet,
             threshold: Some(0.8),
             min_kept: Some(9),
-            min_kept_share: None,
+            ..OhemConfig::default()
         };
         assert_eq!(ohem, LossConfig::Ohem(expected));
     }
@@ -374,6 +380,11 @@ mod tests {
                 "training.loss.cross_entropy.class_weights = [1.0, -1.0]: expected 0 to 1e6 each, \
                  one of them above 0",
             ),
+            (
+                "{ ohem = { form = \"stdc\", class_weights = [1.0, 2.0] } }",
+                "training.loss.ohem.class_weights = [1.0, 2.0]: expected none with this form; bpnet \
+                 and hrnet take them",
+            ),
             ("{ sum = [] }", "training.loss.sum = []: expected at least one loss"),
             (
                 "{ sum = [{ loss = \"dice\" }, { weight = 0.0, loss = \"ohem\" }] }",
@@ -397,6 +408,10 @@ mod tests {
             complaint("{ cross_entropy = { class_weights = [1.0, 2.0] } }"),
             "training.loss.cross_entropy.class_weights = [1.0, 2.0]: expected 3 weights, one for \
              each class"
+        );
+        assert_eq!(
+            complaint("{ ohem = { class_weights = [1.0] } }"),
+            "training.loss.ohem.class_weights = [1.0]: expected 3 weights, one for each class"
         );
         assert_eq!(
             complaint("{ sum = [{ loss = \"lovasz_hinge\" }] }"),
@@ -423,6 +438,42 @@ mod tests {
         let loss = value(sum.unwrap().of_logits(logits, &target));
         let expected = -2.0 * 0.75_f32.ln() + 0.5 * (1.0 - 2.5 / 2.75);
         assert!((loss - expected).abs() < 1e-6, "{loss}");
+    }
+
+    /// Two heads beside logits, all with the same prediction.
+    fn boosted(logits: &Tensor<4>) -> NetworkOutput {
+        let head = |name: &str, weight| Auxiliary {
+            name: name.to_owned(),
+            logits: logits.clone(),
+            weight,
+        };
+        let auxiliary = vec![head("aux0", 1.0), head("aux1", 0.25)];
+        NetworkOutput { auxiliary, ..logits.clone().into() }
+    }
+
+    #[test]
+    fn heads_have_the_loss_of_the_logits_times_their_weight() {
+        let (logits, target) = example(&Device::flex());
+        for loss in every() {
+            if format!("{loss:?}").contains("Hrnet") {
+                continue; // below
+            }
+            let of_logits = value(loss.of_logits(logits.clone(), &target));
+            let of_all = value(loss.forward(boosted(&logits), &target));
+            assert!((of_all - 2.25 * of_logits).abs() < 1e-6, "{loss:?}: {of_all}");
+        }
+    }
+
+    #[test]
+    fn heads_beside_hrnets_hard_pixels_have_plain_cross_entropy() {
+        let (logits, target) = example(&Device::flex());
+        let loss = read(
+            "{ sum = [{ weight = 3.0, loss = { ohem = { form = \"hrnet\", threshold = \
+                         0.5, min_kept = 1 } } }] }",
+        );
+        // Its probability is above the threshold, and the easiest is never among the hardest.
+        let of_all = value(loss.unwrap().forward(boosted(&logits), &target));
+        assert!((of_all + 3.0 * 1.25 * 0.75_f32.ln()).abs() < 1e-6, "{of_all}");
     }
 
     #[test]

@@ -28,29 +28,40 @@ impl CrossEntropyConfig {
                 "expected at least 0 and below 1",
             ));
         }
-        let weights = &self.class_weights;
-        let usable = |weight: &f64| (0.0..=1e6).contains(weight);
-        if !weights.iter().all(usable)
-            || (!weights.is_empty() && weights.iter().sum::<f64>() == 0.0)
-        {
-            let key = format!("{key}.class_weights");
-            let expected = "expected 0 to 1e6 each, one of them above 0";
-            return Err(EngineError::config(key, format!("{weights:?}"), expected));
-        }
-        Ok(())
+        validate_weights(&self.class_weights, key)
     }
+}
 
-    pub(super) fn validate_classes(
-        &self,
-        key: &str,
-        num_classes: usize,
-    ) -> Result<(), EngineError> {
-        let weights = &self.class_weights;
-        if weights.is_empty() || weights.len() == num_classes {
-            return Ok(());
-        }
-        let expected = format!("expected {num_classes} weights, one for each class");
-        Err(EngineError::config(format!("{key}.class_weights"), format!("{weights:?}"), expected))
+/// Whether classes can have these weights.
+pub(super) fn validate_weights(weights: &[f64], key: &str) -> Result<(), EngineError> {
+    let usable = |weight: &f64| (0.0..=1e6).contains(weight);
+    if !weights.iter().all(usable) || (!weights.is_empty() && weights.iter().sum::<f64>() == 0.0) {
+        let key = format!("{key}.class_weights");
+        let expected = "expected 0 to 1e6 each, one of them above 0";
+        return Err(EngineError::config(key, format!("{weights:?}"), expected));
+    }
+    Ok(())
+}
+
+/// Whether each class has a weight, or none has.
+pub(super) fn validate_weight_count(
+    weights: &[f64],
+    key: &str,
+    num_classes: usize,
+) -> Result<(), EngineError> {
+    if weights.is_empty() || weights.len() == num_classes {
+        return Ok(());
+    }
+    let expected = format!("expected {num_classes} weights, one for each class");
+    Err(EngineError::config(format!("{key}.class_weights"), format!("{weights:?}"), expected))
+}
+
+/// What a pixel of this label counts for.
+pub(super) fn weight(weights: &[f64], label: u8) -> f64 {
+    match label {
+        IGNORE_LABEL => 0.0,
+        _ if weights.is_empty() => 1.0,
+        _ => weights[usize::from(label)],
     }
 }
 
@@ -68,12 +79,7 @@ pub fn cross_entropy(
     config: &CrossEntropyConfig,
 ) -> Tensor<1> {
     let num_classes = target.num_classes();
-    let weights = if config.class_weights.is_empty() {
-        vec![1.0; num_classes]
-    } else {
-        config.class_weights.clone()
-    };
-    let weight = |label: u8| if label == IGNORE_LABEL { 0.0 } else { weights[usize::from(label)] };
+    let weight = |label: u8| weight(&config.class_weights, label);
     let sum: f64 = target.labels().iter().map(|label| weight(*label)).sum();
     // Where no pixel has any weight, the sums above are zero as well.
     let sum = if sum > 0.0 { sum } else { 1.0 };
@@ -85,7 +91,7 @@ pub fn cross_entropy(
     if smoothing == 0.0 {
         return loss;
     }
-    let weights: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
+    let weights: Vec<f32> = (0..num_classes).map(|class| weight(class as u8) as f32).collect();
     let weights = TensorData::new(weights, [1, num_classes, 1, 1]);
     let weights = Tensor::from_data(weights, target.device());
     let all_classes = (log_probabilities * weights).sum_dim(1) * target.mask();

@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::IGNORE_LABEL;
+use super::cross_entropy::{validate_weights, weight};
 use super::target::{Target, total};
 use crate::error::EngineError;
 
@@ -37,7 +38,7 @@ pub enum OhemForm {
 }
 
 /// Settings of [`ohem_cross_entropy`].
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OhemConfig {
     /// Whose rule it is.
@@ -53,6 +54,12 @@ pub struct OhemConfig {
     /// labeled ones in the others. In place of `min_kept`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_kept_share: Option<f64>,
+    /// What the loss of a pixel of each class is multiplied with, background first; none means 1
+    /// each. They do not change which pixels count. BPNet's form divides by the sum of the weights,
+    /// HRNet's (balanced classes in its recipe for Cityscapes) by the number of pixels; the other
+    /// forms have no weights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub class_weights: Vec<f64>,
 }
 
 impl OhemConfig {
@@ -77,7 +84,14 @@ impl OhemConfig {
         if self.min_kept == Some(0) {
             return Err(EngineError::config(format!("{key}.min_kept"), 0, "expected at least 1"));
         }
-        Ok(())
+        if !self.class_weights.is_empty() && matches!(self.form, OhemForm::Bisenet | OhemForm::Stdc)
+        {
+            let (key, value) =
+                (format!("{key}.class_weights"), format!("{:?}", self.class_weights));
+            let expected = "expected none with this form; bpnet and hrnet take them";
+            return Err(EngineError::config(key, value, expected));
+        }
+        validate_weights(&self.class_weights, key)
     }
 
     fn threshold(&self) -> f32 {
@@ -168,8 +182,19 @@ pub fn ohem_cross_entropy(
     let surprise = target.surprise(log_probabilities);
     let values: Vec<f32> = surprise.clone().detach().into_data().iter::<f32>().collect();
     let (kept, count) = config.choose(&values, target);
-    let kept = target.pixels(|pixel, _| f32::from(u8::from(kept[pixel])));
-    total(surprise * kept).div_scalar(count.max(1) as f64)
+    let weight = |pixel: usize, label: u8| {
+        if kept[pixel] { weight(&config.class_weights, label) } else { 0.0 }
+    };
+    let divisor = match config.form {
+        OhemForm::Bpnet => {
+            let labels = target.labels().iter().enumerate();
+            labels.map(|(pixel, label)| weight(pixel, *label)).sum()
+        }
+        _ => count as f64,
+    };
+    let weights = target.pixels(|pixel, label| weight(pixel, label) as f32);
+    // Where nothing counts, the sum is zero as well.
+    total(surprise * weights).div_scalar(if divisor > 0.0 { divisor } else { 1.0 })
 }
 
 /// What stands at `rank`, from 0, when values are sorted upwards; the last if there are fewer.
@@ -200,11 +225,22 @@ mod tests {
 
     /// Two classes, four pixels; the first has the probabilities 0.9, 0.6, 0.2, 0.1.
     fn loss(form: OhemForm, threshold: f64, min_kept: usize, labels: [u8; 4]) -> f32 {
+        weighted(form, threshold, min_kept, labels, &[])
+    }
+
+    fn weighted(
+        form: OhemForm,
+        threshold: f64,
+        min_kept: usize,
+        labels: [u8; 4],
+        class_weights: &[f64],
+    ) -> f32 {
         let device = Device::flex();
         let classes = [[0.9_f32, 0.6, 0.2, 0.1], [0.1, 0.4, 0.8, 0.9]].map(|p| [p.map(f32::ln)]);
         let target = Target::new(&labels, [1, 1, 4], 2, &device);
         let (threshold, min_kept) = (Some(threshold), Some(min_kept));
-        let config = OhemConfig { form, threshold, min_kept, min_kept_share: None };
+        let class_weights = class_weights.to_vec();
+        let config = OhemConfig { form, threshold, min_kept, class_weights, min_kept_share: None };
         ohem_cross_entropy(Tensor::from_data([classes], &device), &target, &config).into_scalar()
     }
 
@@ -268,6 +304,19 @@ mod tests {
             assert_eq!(loss(form, 0.7, 1, [NONE; 4]), 0.0);
             assert_eq!(loss(form, 0.7, 3, [NONE; 4]), 0.0);
         }
+    }
+
+    #[test]
+    fn weights_of_classes_weigh_the_pixels_that_count() {
+        // Three count: 0.9 and 0.2 of class 0, and 0.9 of class 1.
+        let labels = [0, NONE, 0, 1];
+        let (first, second) = (-2.0 * 0.2_f32.ln(), -5.0 * 0.9_f32.ln());
+        let bpnet = weighted(Bpnet, 0.95, 1, labels, &[2.0, 5.0]);
+        let third = -2.0 * 0.9_f32.ln();
+        assert!((bpnet - (first + second + third) / 9.0).abs() < 1e-5, "{bpnet}");
+        let hrnet = weighted(Hrnet, 0.95, 1, labels, &[2.0, 5.0]);
+        assert!((hrnet - (first + second + third) / 3.0).abs() < 1e-5, "{hrnet}");
+        assert_eq!(weighted(Bpnet, 0.95, 1, labels, &[0.0, 0.0]), 0.0);
     }
 
     #[test]

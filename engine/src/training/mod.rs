@@ -319,6 +319,29 @@ mod tests {
         }
     }
 
+    /// As `configs/README.md` lists them.
+    #[test]
+    fn the_recipes_of_the_papers_can_work() {
+        let bpnet = NetworkConfig::Bpnet(BpnetConfig::default());
+        for recipe in [
+            "loss = { sum = [{ loss = \"ohem\" }, { loss = { dice = { background = true, \
+             per_image = true } } }] }",
+            "loss = { ohem = { form = \"stdc\" } }\nlearning_rate = 0.01\nweight_decay = 5e-4\n\
+             head_learning_rate_factor = 10.0\nwarm_up = { rise = \"exponential\", iterations = \
+             1000, learning_rate = 1e-5 }",
+            "loss = { ohem = { form = \"bisenet\" } }\nlearning_rate = 5e-3\n\
+             head_learning_rate_factor = 10.0\nwarm_up = { rise = \"exponential\", iterations = \
+             1000 }",
+            "loss = { ohem = { form = \"hrnet\" } }\nlearning_rate = 0.08\nweight_decay = 5e-5\n\
+             schedule = \"cosine\"\nwarm_up = { epochs = 1, learning_rate = 0.008 }\nema = {}",
+            "loss = \"dice_cross_entropy\"\nweight_decay = 3e-5\nmomentum = 0.99\nnesterov = true",
+        ] {
+            let training: TrainingConfig = toml::from_str(recipe).unwrap();
+            training.validate(&bpnet).unwrap();
+            training.loss.validate_classes(19).unwrap();
+        }
+    }
+
     #[test]
     fn a_file_that_says_nothing_new_is_written_as_before() {
         let text = toml::to_string(&TrainingConfig::default()).unwrap();
