@@ -14,11 +14,12 @@ mod support;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use descend::losses_by_heart;
+use lamina_engine::graph::Graph;
 use lamina_engine::networks::efficientnet::{Efficientnet, EfficientnetConfig, Padding};
 use lamina_engine::networks::encoder::EncoderKind;
 use lamina_engine::networks::eseg::pyramid::{Cell, CellConfig, Extra};
 use lamina_engine::networks::eseg::{Eseg, EsegConfig, ExtraLevels, Projection, Pyramid, Size};
-use lamina_engine::networks::{Architecture, Heads, Settings};
+use lamina_engine::networks::{Architecture, Heads, NetworkConfig, Settings};
 use lamina_engine::synthetic_weights::{fill, input};
 use lamina_engine::weights::{
     NameMap, Storage, decode_weights, encode_weights, trainable_parameters, values_by_name,
@@ -104,6 +105,38 @@ fn each_form_has_the_parameters_of_its_reference() {
     ] {
         let network = EsegConfig::published(size).init(3, 19, &Device::flex());
         assert_eq!(trainable_parameters(&network, |_| true), expected, "{size:?}");
+    }
+}
+
+/// Multiply-accumulates at 1024x2048 in billions, to two digits.
+fn gmacs(config: &EsegConfig) -> String {
+    let network = NetworkConfig::Eseg(config.clone()).init(3, 19, &Device::flex());
+    let graph = Graph::outline(network, [1, 3, 1024, 2048], Heads::Main).unwrap();
+    format!("{:.2}", graph.costs().macs as f64 / 1e9)
+}
+
+#[test]
+fn each_form_and_ablation_multiplies_as_often_as_its_reference() {
+    for (size, expected) in [
+        (Size::LiteS, "17.81"),
+        (Size::LiteM, "43.82"),
+        (Size::LiteL, "117.54"),
+        (Size::S, "33.84"),
+        (Size::M, "110.33"),
+        (Size::L, "339.77"),
+    ] {
+        assert_eq!(gmacs(&EsegConfig::published(size)), expected, "{size:?}");
+    }
+    let fpn = EsegConfig { pyramid: Pyramid::Fpn, channels: Some(136), ..EsegConfig::default() };
+    let encoder = Some(EncoderKind::Resnet50);
+    for (config, expected) in [
+        (EsegConfig { top_level: 5, ..EsegConfig::default() }, "33.68"),
+        (EsegConfig { top_level: 7, ..EsegConfig::default() }, "33.83"),
+        (EsegConfig { top_level: 5, ..fpn.clone() }, "40.35"),
+        (fpn, "40.43"),
+        (EsegConfig { encoder, ..EsegConfig::default() }, "187.37"), // measured: 187.4
+    ] {
+        assert_eq!(gmacs(&config), expected, "{config:?}");
     }
 }
 

@@ -99,6 +99,24 @@ impl ConvBnRelu {
         self
     }
 
+    /// A square convolution without bias that looks `dilation` pixels away and keeps height and
+    /// width.
+    pub fn dilated(
+        from: usize,
+        to: usize,
+        kernel: usize,
+        dilation: usize,
+        device: &Device,
+    ) -> Self {
+        let padding = dilation * (kernel / 2);
+        let conv = Conv2dConfig::new([from, to], [kernel, kernel])
+            .with_padding([padding, padding])
+            .with_dilation([dilation, dilation])
+            .with_bias(false) // the norm has one
+            .init(device);
+        Self::around(conv, true, device)
+    }
+
     /// A 1x1 convolution, optionally with a bias (which the norm undoes) and without the ReLU.
     pub fn pointwise(from: usize, to: usize, bias: bool, relu: bool, device: &Device) -> Self {
         Self {

@@ -7,7 +7,10 @@ use serde::Serialize;
 
 use super::NetworkConfig;
 use super::bpnet::BpnetConfig;
+use super::deeplab::{Deeplabv3Config, Deeplabv3plusConfig};
+use super::encoder::EncoderKind;
 use super::eseg::{EsegConfig, Size};
+use super::pspnet::PspnetConfig;
 use super::unet::UnetConfig;
 
 /// A published form of a network, and what it costs.
@@ -37,6 +40,12 @@ pub struct Figure {
 
 const BPNET: &str =
     "Nie, Xue, Ren. Bidirectional Pyramid Networks for Semantic Segmentation. ACCV 2020";
+const DEEPLABV3: &str = "Chen, Papandreou, Schroff, Adam. Rethinking Atrous Convolution for Semantic Image \
+     Segmentation. 2017, arXiv:1706.05587";
+const DEEPLABV3PLUS: &str = "Chen, Zhu, Papandreou, Schroff, Adam. Encoder-Decoder with Atrous Separable Convolution \
+     for Semantic Image Segmentation. ECCV 2018, arXiv:1802.02611";
+const PSPNET: &str =
+    "Zhao, Shi, Qi, Wang, Jia. Pyramid Scene Parsing Network. CVPR 2017, arXiv:1612.01105";
 const ESEG: &str = "Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for \
      Semantic Segmentation. 2022, arXiv:2203.12683";
 const UNET: &str = "Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597";
@@ -48,6 +57,8 @@ pub fn catalogue() -> Vec<NetworkEntry> {
     entries.extend(eseg());
     entries.extend(bilateral::bisenet_v2());
     entries.extend(bilateral::stdc());
+    entries.extend(deeplab());
+    entries.extend(pspnet());
     entries.extend(unet());
     entries
 }
@@ -131,6 +142,51 @@ fn eseg() -> Vec<NetworkEntry> {
     ]
 }
 
+/// As a baseline in ESeg's paper.
+const DEEPLABV3PLUS_R50: &[Figure] =
+    &[figure("MACs at 1024x2048, G", 324.3), figure("mIoU, Cityscapes val, %", 77.8)];
+/// As later papers quote it.
+const PSPNET_R101: &[Figure] =
+    &[figure("parameters, M", 65.9), figure("MACs at 1024x2048, G", 2017.6)];
+
+fn deeplab() -> Vec<NetworkEntry> {
+    let plus = |name, published, encoder| NetworkEntry {
+        name,
+        paper: DEEPLABV3PLUS,
+        published,
+        num_classes: 19,
+        config: NetworkConfig::Deeplabv3plus(Deeplabv3plusConfig {
+            encoder,
+            ..Deeplabv3plusConfig::default()
+        }),
+    };
+    vec![
+        NetworkEntry {
+            name: "deeplabv3-r50",
+            paper: DEEPLABV3,
+            published: &[],
+            num_classes: 19,
+            config: NetworkConfig::Deeplabv3(Deeplabv3Config::default()),
+        },
+        plus("deeplabv3plus-r50", DEEPLABV3PLUS_R50, EncoderKind::Resnet50),
+        plus("deeplabv3plus-r101", &[], EncoderKind::Resnet101),
+    ]
+}
+
+fn pspnet() -> Vec<NetworkEntry> {
+    let entry = |name, published, encoder| NetworkEntry {
+        name,
+        paper: PSPNET,
+        published,
+        num_classes: 19,
+        config: NetworkConfig::Pspnet(PspnetConfig { encoder, ..PspnetConfig::default() }),
+    };
+    vec![
+        entry("pspnet-r50", &[], EncoderKind::Resnet50),
+        entry("pspnet-r101", PSPNET_R101, EncoderKind::Resnet101),
+    ]
+}
+
 fn unet() -> Vec<NetworkEntry> {
     vec![NetworkEntry {
         name: "unet",
@@ -175,6 +231,11 @@ mod tests {
             ("stdc2-seg", 12.31),
             ("stdc1-cls", 8.44),
             ("stdc2-cls", 12.47),
+            ("deeplabv3-r50", 39.64),
+            ("deeplabv3plus-r50", 39.21),
+            ("deeplabv3plus-r101", 58.20),
+            ("pspnet-r50", 46.59),
+            ("pspnet-r101", 65.58),
             ("unet", 31.04),
         ];
         assert_eq!(rounded, expected);

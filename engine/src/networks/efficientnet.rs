@@ -9,11 +9,11 @@
 use burn::module::{Flag, Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::activation::{sigmoid, silu};
-use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Device, Distribution, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::blocks::global_average;
 use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Conv2d, Conv2dConfig};
 
 /// Where a convolution of stride 2 gets its zeros.
@@ -272,7 +272,7 @@ impl SqueezeExcite {
     /// # Shapes
     /// - `input`, output: `[batch, channels, height, width]`
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let x = adaptive_avg_pool2d(input.clone(), [1, 1]); // [batch, channels, 1, 1]
+        let x = global_average(input.clone()); // [batch, channels, 1, 1]
         let x = silu(self.reduce.forward(x));
         input * sigmoid(self.expand.forward(x))
     }

@@ -141,7 +141,8 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// The maps of the levels 2 to 5, the finest first, also told to `observe` as `p2` to `p5`.
+    /// The maps of the levels 2 to 5, the finest first, also told to `observe` as `p2` to `p5`, or
+    /// as a ResNet's `layer1` to `layer4`.
     ///
     /// # Shapes
     /// - `input`: `[batch, in_channels, height, width]`
@@ -160,7 +161,7 @@ impl Encoder {
             Self::Resnet(encoder) => {
                 let maps = encoder.forward(input);
                 for (level, map) in maps.iter().enumerate() {
-                    observe(&format!("p{}", level + 2), map);
+                    observe(&format!("layer{}", level + 1), map);
                 }
                 maps
             }
@@ -204,7 +205,8 @@ mod tests {
             for (level, (map, channels)) in maps.iter().zip(config.channels()).enumerate() {
                 let size = [65, 33].map(|size: usize| size.div_ceil(4 << level));
                 assert_eq!(map.dims(), [1, channels, size[0], size[1]], "{kind:?}");
-                assert!(observed.contains(&(format!("p{}", level + 2), map.dims())));
+                let named = |name| observed.contains(&(name, map.dims()));
+                assert!(named(format!("p{}", level + 2)) || named(format!("layer{}", level + 1)));
             }
         }
     }

@@ -11,9 +11,11 @@ pub mod blocks;
 pub mod bpnet;
 mod catalogue;
 pub mod context_path;
+pub mod deeplab;
 pub mod efficientnet;
 pub mod encoder;
 pub mod eseg;
+pub mod pspnet;
 pub mod resnet;
 pub mod stdc;
 pub mod unet;
@@ -29,7 +31,9 @@ use crate::weights::{self, NameMap};
 use bisenet_v2::{BisenetV2, BisenetV2Config};
 use bpnet::{Bpnet, BpnetConfig};
 pub use catalogue::{Figure, NetworkEntry, catalogue};
+use deeplab::{Deeplabv3, Deeplabv3Config, Deeplabv3plus, Deeplabv3plusConfig};
 use eseg::{Eseg, EsegConfig};
+use pspnet::{Pspnet, PspnetConfig};
 use stdc::{StdcCls, StdcClsConfig, StdcSeg, StdcSegConfig};
 use unet::{Unet, UnetConfig};
 
@@ -225,8 +229,14 @@ pub enum NetworkConfig {
     BisenetV2(BisenetV2Config),
     /// [`bpnet`]
     Bpnet(BpnetConfig),
+    /// [`deeplab`], third version
+    Deeplabv3(Deeplabv3Config),
+    /// [`deeplab`], with a decoder
+    Deeplabv3plus(Deeplabv3plusConfig),
     /// [`eseg`]
     Eseg(EsegConfig),
+    /// [`pspnet`]
+    Pspnet(PspnetConfig),
     /// [`stdc`], which says what an image shows
     StdcCls(StdcClsConfig),
     /// [`stdc`], which segments
@@ -243,8 +253,14 @@ pub enum Network {
     BisenetV2(BisenetV2),
     /// [`bpnet`]
     Bpnet(Bpnet),
+    /// [`deeplab`], third version
+    Deeplabv3(Deeplabv3),
+    /// [`deeplab`], with a decoder
+    Deeplabv3plus(Deeplabv3plus),
     /// [`eseg`]
     Eseg(Eseg),
+    /// [`pspnet`]
+    Pspnet(Pspnet),
     /// [`stdc`], which says what an image shows
     StdcCls(StdcCls),
     /// [`stdc`], which segments
@@ -259,7 +275,10 @@ impl NetworkConfig {
         match self {
             Self::BisenetV2(_) => "bisenet_v2",
             Self::Bpnet(_) => "bpnet",
+            Self::Deeplabv3(_) => "deeplabv3",
+            Self::Deeplabv3plus(_) => "deeplabv3plus",
             Self::Eseg(_) => "eseg",
+            Self::Pspnet(_) => "pspnet",
             Self::StdcCls(_) => "stdc_cls",
             Self::StdcSeg(_) => "stdc_seg",
             Self::Unet(_) => "unet",
@@ -271,7 +290,10 @@ impl NetworkConfig {
         match self {
             Self::BisenetV2(config) => config,
             Self::Bpnet(config) => config,
+            Self::Deeplabv3(config) => config,
+            Self::Deeplabv3plus(config) => config,
             Self::Eseg(config) => config,
+            Self::Pspnet(config) => config,
             Self::StdcCls(config) => config,
             Self::StdcSeg(config) => config,
             Self::Unet(config) => config,
@@ -285,7 +307,14 @@ impl NetworkConfig {
                 let config = BpnetConfig { in_channels, num_classes, ..config.clone() };
                 Network::Bpnet(config.init(device))
             }
+            Self::Deeplabv3(config) => {
+                Network::Deeplabv3(config.init(in_channels, num_classes, device))
+            }
+            Self::Deeplabv3plus(config) => {
+                Network::Deeplabv3plus(config.init(in_channels, num_classes, device))
+            }
             Self::Eseg(config) => Network::Eseg(config.init(in_channels, num_classes, device)),
+            Self::Pspnet(config) => Network::Pspnet(config.init(in_channels, num_classes, device)),
             Self::BisenetV2(config) => {
                 Network::BisenetV2(config.init(in_channels, num_classes, device))
             }
@@ -337,7 +366,10 @@ impl Network {
         match self {
             Self::BisenetV2(network) => network,
             Self::Bpnet(network) => network,
+            Self::Deeplabv3(network) => network,
+            Self::Deeplabv3plus(network) => network,
             Self::Eseg(network) => network,
+            Self::Pspnet(network) => network,
             Self::StdcCls(network) => network,
             Self::StdcSeg(network) => network,
             Self::Unet(network) => network,

@@ -70,6 +70,34 @@ fn convolutions() -> Vec<(usize, Conv2dConfig, [usize; 2])> {
         (1, Conv2dConfig::new([3, 8], [4, 4]).with_stride([4, 4]), [13, 16]),
         (3, Conv2dConfig::new([5, 7], [1, 1]), [6, 5]),
         (3, Conv2dConfig::new([4, 4], [3, 3]).with_padding([2, 2]).with_dilation([2, 2]), [8, 7]),
+        (2, Conv2dConfig::new([8, 6], [3, 3]).with_padding([2, 2]).with_dilation([2, 2]), [33, 31]),
+        (1, Conv2dConfig::new([5, 4], [3, 3]).with_padding([6, 6]).with_dilation([6, 6]), [9, 40]),
+        (
+            2,
+            Conv2dConfig::new([3, 4], [3, 3]).with_padding([18, 18]).with_dilation([18, 18]),
+            [40, 23],
+        ),
+        (
+            2,
+            Conv2dConfig::new([3, 4], [3, 3]).with_padding([36, 36]).with_dilation([36, 36]),
+            [5, 1],
+        ),
+        (
+            2,
+            Conv2dConfig::new([6, 6], [3, 3])
+                .with_padding([12, 12])
+                .with_dilation([12, 12])
+                .with_groups(6),
+            [20, 7],
+        ),
+        (
+            2,
+            Conv2dConfig::new([6, 6], [5, 5])
+                .with_padding([4, 4])
+                .with_dilation([2, 2])
+                .with_groups(6),
+            [6, 7],
+        ),
         (3, Conv2dConfig::new([4, 8], [3, 3]).with_padding([1, 1]).with_groups(2), [6, 7]),
         (3, Conv2dConfig::new([6, 6], [3, 3]).with_padding([1, 1]).with_groups(6), [6, 7]),
         (1, Conv2dConfig::new([6, 12], [3, 3]).with_stride([2, 2]).with_groups(6), [9, 7]),

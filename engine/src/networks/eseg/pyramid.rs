@@ -5,12 +5,12 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::activation::{relu, silu};
-use burn::tensor::module::{avg_pool2d, interpolate};
-use burn::tensor::ops::{AvgPoolOptions, InterpolateMode, InterpolateOptions};
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor};
 
 use super::config::{ExtraLevels, Projection, Pyramid};
-use crate::networks::blocks::size_of;
+use crate::networks::blocks::{nearest, size_of};
 use crate::networks::efficientnet::{MOMENTUM, depthwise, pointwise};
 use crate::nn::{BatchNorm2d, BatchNorm2dConfig, Conv2d, MaxPool2d};
 
@@ -33,14 +33,7 @@ fn max_pool(input: Tensor<4>) -> Tensor<4> {
 /// A map of a neighboring level in the size of this one.
 fn resample(map: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     let [height, width] = size_of(&map);
-    if [height, width] == size {
-        map
-    } else if height > size[0] || width > size[1] {
-        max_pool(map)
-    } else {
-        let options = InterpolateOptions::new(InterpolateMode::Nearest).with_output_size(size);
-        interpolate(map, options)
-    }
+    if height > size[0] || width > size[1] { max_pool(map) } else { nearest(map, size) }
 }
 
 /// A 1x1 convolution and a batch norm.
