@@ -18,3 +18,6 @@ pub use target::Target;
 
 /// The label of pixels that are neither learned nor measured.
 pub const IGNORE_LABEL: u8 = 255;
+
+#[cfg(test)]
+mod tests;
