@@ -14,7 +14,10 @@
 mod cli {
     mod errors;
     mod evaluate;
+    mod export;
+    mod forward;
     mod help;
+    mod import;
     mod info;
     mod networks;
     mod predict;

@@ -31,7 +31,13 @@ const TEST_VECTOR: &str = "test_vector.safetensors";
 const TOLERANCE: f32 = 2e-3;
 
 /// Of which form manifests are that this program reads.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
+
+/// More channels or classes than this are a mistake.
+pub(crate) const LARGEST_COUNT: usize = 65_536;
+
+/// The files of a bundle; another file beside them is somebody's own.
+pub const BUNDLE_FILES: [&str; 4] = [MANIFEST, WEIGHTS, TEST_VECTOR, "CARD.md"];
 
 /// `model.toml`: all that inference needs, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +55,10 @@ pub struct Manifest {
     pub license: String,
     /// What it may be used for.
     pub intended_use: String,
+    /// Channels of the network's input, where nothing is known of how volumes would become it:
+    /// such a network takes tensors alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_channels: Option<usize>,
     /// The classes, background first; a label is its place in the list.
     pub classes: Vec<Class>,
     /// The network and its settings.
@@ -57,10 +67,15 @@ pub struct Manifest {
     pub preprocessing: PreprocessConfig,
     /// How the network is used.
     pub inference: InferenceConfig,
-    /// How it was trained.
-    pub training: TrainingRecord,
+    /// How it was trained, where that was here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingRecord>,
     /// What it reached on cases that it never saw.
-    pub metrics: MetricsRecord,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsRecord>,
+    /// Where its weights were taken from, where they were not trained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportRecord>,
     /// The weights file.
     pub weights: WeightsRecord,
 }
@@ -93,6 +108,20 @@ pub struct TrainingRecord {
     pub lamina: String,
     /// SHA-256 of the experiment as resolved, `config.toml` of the run folder.
     pub experiment_sha256: String,
+}
+
+/// Where the weights of a bundle were taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportRecord {
+    /// Name of the network in the catalogue.
+    pub network: String,
+    /// Name of the file, without its folder.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Version of the program that took them.
+    pub lamina: String,
 }
 
 /// What a bundle reached on held-out cases.
@@ -160,24 +189,70 @@ impl Manifest {
             return Err(EngineError::data(&path, message));
         }
         let manifest: Self = toml::from_str(&text).map_err(parse)?;
-        if !(2..=255).contains(&manifest.classes.len()) {
-            let found = manifest.classes.len();
-            let message = format!("expected 2 to 255 classes, background first, found {found}");
-            return Err(EngineError::data(&path, message));
-        }
         manifest.validate().map_err(|error| EngineError::data(&path, error.to_string()))?;
         Ok(manifest)
     }
 
-    fn validate(&self) -> Result<(), EngineError> {
+    /// Whether these settings can work.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] or [`EngineError::Config`] with what would be right.
+    pub fn validate(&self) -> Result<(), EngineError> {
+        let found = self.classes.len();
+        let refuse = |message: String| Err(EngineError::Input { message });
+        match self.check_takes_volumes() {
+            Ok(()) if !(2..=255).contains(&found) => {
+                return refuse(format!(
+                    "expected 2 to 255 classes, background first, found {found}"
+                ));
+            }
+            Err(_) if !(1..=LARGEST_COUNT).contains(&found) => {
+                return refuse(format!("expected 1 to {LARGEST_COUNT} classes, found {found}"));
+            }
+            _ => {}
+        }
+        if let Some(channels) = self.in_channels
+            && !(1..=LARGEST_COUNT).contains(&channels)
+        {
+            let expected = format!("expected 1 to {LARGEST_COUNT} channels");
+            return Err(EngineError::config("in_channels", channels, expected));
+        }
         self.network.validate()?;
         self.preprocessing.validate()?;
         self.inference.validate()
     }
 
+    /// Whether volumes can be segmented with it.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] says what it takes or answers instead.
+    pub fn check_takes_volumes(&self) -> Result<(), EngineError> {
+        if self.network.settings().classifies_images() {
+            let message = format!(
+                "{} answers with one label for a whole image and segments nothing",
+                self.name
+            );
+            return Err(EngineError::Input { message });
+        }
+        if let Some(channels) = self.in_channels {
+            let message = format!(
+                "{} takes tensors of {channels} channels (lamina forward); how volumes would \
+                 become them is not known to it",
+                self.name
+            );
+            return Err(EngineError::Input { message });
+        }
+        Ok(())
+    }
+
+    /// Channels of the network's input.
+    pub fn channels(&self) -> usize {
+        self.in_channels.unwrap_or_else(|| self.preprocessing.channels())
+    }
+
     /// The network with fresh weights.
     fn network(&self, device: &Device) -> Network {
-        self.network.init(self.preprocessing.channels(), self.classes.len(), device)
+        self.network.init(self.channels(), self.classes.len(), device)
     }
 }
 
@@ -219,7 +294,7 @@ impl Model {
             network: &self.network,
             device: &self.device.device,
             config: &self.manifest.inference,
-            channels: self.manifest.preprocessing.channels(),
+            channels: self.manifest.channels(),
             architecture: &self.manifest.network,
         }
     }
@@ -283,6 +358,13 @@ pub fn write_bundle(
     let network = weights::decode_weights(fresh, &names, &bytes, &weights_path)?;
     let input = test_input(&manifest);
     let logits = answer(&network, &input, &device);
+    if let Some(value) = logits.values.iter().find(|value| !value.is_finite()) {
+        return Err(EngineError::Input {
+            message: format!(
+                "the network answers {value} to an input between -1 and 1: its weights overflow"
+            ),
+        });
+    }
     let vector = NamedTensors::from([("input".to_owned(), input), ("logits".to_owned(), logits)]);
     let vector = weights::encode(vector, Storage::F32, BTreeMap::new());
     write_file(&folder.join(TEST_VECTOR), &vector)?;
@@ -313,7 +395,7 @@ fn test_input(manifest: &Manifest) -> NamedTensor {
 
 fn test_shape(manifest: &Manifest) -> [usize; 4] {
     let size = manifest.network.padded(32);
-    [1, manifest.preprocessing.channels(), size, size]
+    [1, manifest.channels(), size, size]
 }
 
 fn answer(network: &Network, input: &NamedTensor, device: &Device) -> NamedTensor {

@@ -86,6 +86,10 @@ impl Experiment {
             return Err(EngineError::config("folds", self.folds, "expected at least 2 folds"));
         }
         self.network.validate()?;
+        if self.network.settings().classifies_images() {
+            let expected = "expected a network that labels pixels, this one labels whole images";
+            return Err(EngineError::config("network", self.network.name(), expected));
+        }
         self.preprocessing.validate()?;
         self.augmentation.validate()?;
         self.training.validate(&self.network)?;

@@ -28,6 +28,7 @@ pub mod device;
 pub mod error;
 pub mod experiment;
 pub mod graph;
+pub mod import;
 pub mod inference;
 pub mod losses;
 pub mod metrics;

@@ -110,6 +110,22 @@ pub enum WeightsError {
         source: SafeTensorError,
     },
 
+    /// The file is no PyTorch file, or one that cannot be read without running it.
+    #[error("cannot read this as a PyTorch file: {}", path.display())]
+    Pytorch {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// The file holds no tensor at all.
+    #[error("expected tensors, found none: {}", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The file holds the weights of something else.
     #[error("weights do not fit the network: {misfit}: {}", path.display())]
     Misfit {
@@ -149,7 +165,7 @@ pub enum WeightsError {
 }
 
 /// How the weights of a file and of a network differ.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Misfit {
     /// Names that the network has and the file lacks.
     pub missing: Vec<String>,
@@ -160,7 +176,7 @@ pub struct Misfit {
 }
 
 /// A weight that has another shape than the network's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct WrongShape {
     /// Its name.
     pub name: String,
@@ -178,7 +194,8 @@ impl fmt::Display for WrongShape {
 }
 
 impl Misfit {
-    fn is_empty(&self) -> bool {
+    /// Whether the weights are those of the network.
+    pub fn is_empty(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
     }
 }
@@ -292,7 +309,11 @@ pub fn fit_weights<M: Module>(
     Ok(replace_weights(network, names, |name, _| values.remove(name)))
 }
 
-fn decode_view(name: &str, view: &TensorView<'_>, path: &Path) -> Result<Vec<f32>, WeightsError> {
+pub(crate) fn decode_view(
+    name: &str,
+    view: &TensorView<'_>,
+    path: &Path,
+) -> Result<Vec<f32>, WeightsError> {
     let data = view.data();
     let numbers: Vec<f32> = match view.dtype() {
         Dtype::F32 => words(data).map(f32::from_le_bytes).collect(),
@@ -307,6 +328,11 @@ fn decode_view(name: &str, view: &TensorView<'_>, path: &Path) -> Result<Vec<f32
             });
         }
     };
+    finite(name, numbers, path)
+}
+
+/// `numbers`, if all of them are numbers.
+pub(crate) fn finite(name: &str, numbers: Vec<f32>, path: &Path) -> Result<Vec<f32>, WeightsError> {
     match numbers.iter().position(|value| !value.is_finite()) {
         None => Ok(numbers),
         Some(position) => Err(WeightsError::NotFinite {
@@ -318,7 +344,7 @@ fn decode_view(name: &str, view: &TensorView<'_>, path: &Path) -> Result<Vec<f32
     }
 }
 
-fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
+pub(crate) fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
     data.as_chunks::<N>().0.iter().copied()
 }
 
@@ -436,7 +462,8 @@ pub fn shapes_by_path<M: Module>(network: &M) -> BTreeMap<String, Vec<usize>> {
     shapes.found
 }
 
-fn reference_shapes<M: Module>(network: &M, names: &NameMap) -> BTreeMap<String, Vec<usize>> {
+/// The shape of each weight and running statistic of `network`, by reference name.
+pub fn reference_shapes<M: Module>(network: &M, names: &NameMap) -> BTreeMap<String, Vec<usize>> {
     let rename = |(path, shape): (String, _)| ((names.reference_name)(&path), shape);
     shapes_by_path(network).into_iter().map(rename).collect()
 }

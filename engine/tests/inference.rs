@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use lamina_engine::EngineError;
-use lamina_engine::bundle::{
-    Manifest, MetricsRecord, Model, TrainingRecord, WeightsRecord, sha256, write_bundle,
-};
+use lamina_engine::bundle::{Manifest, Model, WeightsRecord, sha256, write_bundle};
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::experiment::Experiment;
 use lamina_engine::inference::{InferenceConfig, LargestComponent, MirrorAxis, segment_volume};
@@ -118,22 +116,14 @@ fn manifest(
         modality: "mr".into(),
         license: String::new(),
         intended_use: String::new(),
+        in_channels: None,
         classes: (0..classes).map(class).collect(),
         network: NetworkConfig::Unet(network),
         preprocessing,
         inference,
-        training: TrainingRecord {
-            dataset: String::new(),
-            source: String::new(),
-            held_out_fold: 0,
-            training_cases: 0,
-            seed: 0,
-            epochs: 0,
-            epoch: 0,
-            lamina: String::new(),
-            experiment_sha256: String::new(),
-        },
-        metrics: MetricsRecord::new(String::new(), &[]),
+        training: None,
+        metrics: None,
+        imported: None,
         weights: WeightsRecord {
             sha256: String::new(),
             test_vector_sha256: String::new(),

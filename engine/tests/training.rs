@@ -435,8 +435,8 @@ fn the_bundle_gives_the_dice_that_was_reported_on_the_grid_of_the_source() {
     let summary = tiny.fit("run", &experiment, false, &Silent).unwrap();
     let folder = tiny.run_folder("run").join("bundle");
     let model = Model::load(&folder, &DeviceChoice::Cpu.open()).unwrap();
-    assert_eq!(model.manifest.training.training_cases, 4);
-    assert_eq!(model.manifest.training.epoch, 40);
+    let training = model.manifest.training.as_ref().unwrap();
+    assert_eq!((training.training_cases, training.epoch), (4, 40));
 
     let held_out = tiny.dataset().split(experiment.fold, 3, experiment.seed).unwrap().validation;
     let mut sums = [0.0; 2];
@@ -454,7 +454,7 @@ fn the_bundle_gives_the_dice_that_was_reported_on_the_grid_of_the_source() {
         let ClassDice { class, dice: reported, .. } = &summary.dice[index];
         let reported = reported.unwrap();
         assert!((reported - sum).abs() < 1e-12, "{sum} is not {reported}");
-        assert!((model.manifest.metrics.dice[class] - sum).abs() < 1e-6);
+        assert!((model.manifest.metrics.as_ref().unwrap().dice[class] - sum).abs() < 1e-6);
     }
     assert!(sums.iter().all(|dice| *dice > 0.2), "{summary:?}");
 }

@@ -35,6 +35,52 @@ pub fn write_atomically(
     Pending::write(path, write)?.commit()
 }
 
+/// Makes a folder under a hidden name beside `path`, lets `fill` write into it, and only then
+/// gives it its name. A folder that is there already is replaced; when `fill` fails it is as it
+/// was, and nothing else is left.
+///
+/// # Errors
+/// What `fill` answers, or [`VolumeError::Write`] when the folder cannot be made or renamed.
+pub fn write_folder_atomically<T, E: From<VolumeError>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
+    let fail = |source| VolumeError::Write { path: path.to_owned(), source };
+    let parent = folder_of(path);
+    if !parent.is_dir() {
+        return Err(VolumeError::OutputFolder { path: path.to_owned() }.into());
+    }
+    let hidden = || {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".lamina-").suffix(".part");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(std::fs::Permissions::from_mode(0o777));
+        }
+        builder.tempdir_in(parent)
+    };
+    let new = hidden().map_err(fail)?;
+    let filled = fill(new.path())?;
+    if path.is_dir() {
+        // Two renames: a folder that holds files cannot be renamed over.
+        let old = hidden().map_err(fail)?;
+        let aside = old.path().join("old");
+        std::fs::rename(path, &aside).map_err(fail)?;
+        if let Err(source) = std::fs::rename(new.path(), path) {
+            let _ = std::fs::rename(&aside, path);
+            return Err(fail(source).into());
+        }
+    } else {
+        std::fs::rename(new.path(), path).map_err(fail)?;
+    }
+    let _ = new.keep(); // it has another name now, and is not to be removed
+    if let Ok(folder) = File::open(parent) {
+        let _ = folder.sync_all();
+    }
+    Ok(filled)
+}
+
 /// A file that is written and on disk, but not under its name yet. Dropped, it is removed.
 pub(crate) struct Pending {
     path: PathBuf,
@@ -152,6 +198,26 @@ mod tests {
             write_atomically(&path, |_| Ok(())),
             Err(VolumeError::OutputFolder { .. })
         ));
+    }
+
+    #[test]
+    fn a_folder_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle");
+        let write = |text: &'static str, works: bool| {
+            write_folder_atomically(&path, |place| {
+                std::fs::write(place.join(text), text).unwrap();
+                if works { Ok(()) } else { Err(VolumeError::OutputFolder { path: place.into() }) }
+            })
+        };
+        assert!(write("first", false).is_err());
+        assert!(names(folder.path()).is_empty());
+        write("second", true).unwrap();
+        assert!(write("third", false).is_err());
+        assert_eq!(names(&path), ["second"]);
+        write("fourth", true).unwrap();
+        assert_eq!(names(&path), ["fourth"]);
+        assert_eq!(names(folder.path()), ["bundle"]);
     }
 
     #[test]

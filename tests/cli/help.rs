@@ -21,6 +21,9 @@ fn the_program_lists_its_commands() {
       train     Train a network as an experiment file says
       info      Show shape, spacing, orientation, values and labels of volumes
       networks  List the networks that can be trained, and what they cost
+      import    Make a model of the weights of another program
+      export    Write the weights of a model by the names of its reference
+      forward   Give a model a tensor and write what it answers
       help      Print this message or the help of the given subcommand(s)
 
     Options:
@@ -185,6 +188,81 @@ fn info_and_networks_explain_themselves() {
           --channels <N>    Channels of the image [default: 3]
           --classes <N>     Classes; without it those that the network was published with, 19 for most
       -h, --help            Print help (see more with '--help')
+
+    Output:
+          --json        Print the result as JSON on stdout; everything else goes to stderr
+      -q, --quiet       Say nothing on the way but problems
+      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+    "#);
+}
+
+#[test]
+fn import_export_and_forward_explain_their_options() {
+    transcript!(Sandbox::new().lamina("import -h"), @r#"
+    $ lamina import -h
+    exit code 0
+    --- stdout
+    Make a model of the weights of another program
+
+    Usage: lamina import [OPTIONS] --network <NAME> --weights <FILE> --out <BUNDLE>
+
+    Options:
+          --network <NAME>  The network, by its name in `lamina networks`
+          --config <FILE>   Settings that differ from the named network's, and what the model says of
+                            itself; an experiment will do
+          --weights <FILE>  The weights: .safetensors, or a PyTorch .pth or .pt, which is read and not
+                            run
+      -o, --out <BUNDLE>    The model's folder
+          --classes <N>     Classes, background included; read off the weights unless given
+          --channels <N>    Channels of the input; read off the weights unless given
+          --overwrite       Replace a model that is there already [alias: --force]
+      -h, --help            Print help
+
+    Output:
+          --json        Print the result as JSON on stdout; everything else goes to stderr
+      -q, --quiet       Say nothing on the way but problems
+      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+    "#);
+    transcript!(Sandbox::new().lamina("export -h"), @r#"
+    $ lamina export -h
+    exit code 0
+    --- stdout
+    Write the weights of a model by the names of its reference
+
+    Usage: lamina export [OPTIONS] --weights <FILE> <BUNDLE>
+
+    Arguments:
+      <BUNDLE>  The model's folder
+
+    Options:
+          --weights <FILE>  The .safetensors file to write; replaced where it is there already
+      -h, --help            Print help
+
+    Output:
+          --json        Print the result as JSON on stdout; everything else goes to stderr
+      -q, --quiet       Say nothing on the way but problems
+      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+    "#);
+    transcript!(Sandbox::new().lamina("forward -h"), @r#"
+    $ lamina forward -h
+    exit code 0
+    --- stdout
+    Give a model a tensor and write what it answers
+
+    Usage: lamina forward [OPTIONS] --input <FILE> --output <FILE> <BUNDLE>
+
+    Arguments:
+      <BUNDLE>  The model's folder
+
+    Options:
+          --input <FILE>     A .safetensors file with the tensor `input`: batch, channels, height, width
+          --output <FILE>    The .safetensors file to write, replaced where it is there already:
+                             `logits`, and the other outputs of the network by the names of its
+                             reference
+          --training-heads   Compute the heads too that only training looks at
+          --taps             Write what each part of the network answers too, as `tap/PART`
+          --device <DEVICE>  auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
+      -h, --help             Print help
 
     Output:
           --json        Print the result as JSON on stdout; everything else goes to stderr

@@ -7,6 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use lamina_engine::device::DeviceChoice;
+use lamina_engine::networks::NetworkConfig;
+use lamina_engine::networks::bpnet::BpnetConfig;
+use lamina_engine::networks::stdc::StdcClsConfig;
+use lamina_engine::networks::unet::UnetConfig;
+use lamina_engine::synthetic_weights::fill;
+use lamina_engine::weights::{Storage, encode_weights};
 use lamina_io::{LabelVolume, Volume, synthetic, write_labels, write_volume};
 use tempfile::TempDir;
 
@@ -173,6 +180,29 @@ pub fn write_tiny_model(sandbox: &Sandbox) {
         sandbox
     });
     copy_folder(&trained.path("run/bundle"), &sandbox.path("models/tiny"));
+}
+
+/// Weights of a small U-Net, by their names.
+pub fn synthetic_unet(channels: usize, classes: usize) -> Vec<u8> {
+    synthetic(&NetworkConfig::Unet(UnetConfig { base_channels: 2, depth: 2 }), channels, classes)
+}
+
+/// Weights of a narrow BPNet of five classes, by their names.
+pub fn synthetic_bpnet() -> Vec<u8> {
+    synthetic(&NetworkConfig::Bpnet(BpnetConfig { width: 4, ..BpnetConfig::default() }), 3, 5)
+}
+
+/// Weights of a narrow network that labels whole images, by their names.
+pub fn synthetic_classifier() -> Vec<u8> {
+    let config = StdcClsConfig { base_channels: 4, ..StdcClsConfig::default() };
+    synthetic(&NetworkConfig::StdcCls(config), 3, 1000)
+}
+
+fn synthetic(config: &NetworkConfig, channels: usize, classes: usize) -> Vec<u8> {
+    let device = DeviceChoice::Cpu.open().device;
+    let names = config.name_map();
+    let network = fill(config.init(channels, classes, &device), &names, 1.0);
+    encode_weights(&network, &names, Storage::F32)
 }
 
 fn copy_folder(from: &Path, to: &Path) {

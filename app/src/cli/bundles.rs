@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lamina_engine::bundle::Manifest;
+use lamina_engine::bundle::{BUNDLE_FILES, Manifest};
 
 /// Names a folder of models that is looked at before all others.
 const VARIABLE: &str = "LAMINA_MODELS";
@@ -48,6 +48,23 @@ pub fn choose(folder: Option<&Path>) -> anyhow::Result<Bundle> {
         "found no model; name one with --model or set {VARIABLE}; looked in: {}",
         places.join(", ")
     )
+}
+
+/// Whether `path` is a file of the model in `folder`.
+pub fn is_part(path: &Path, folder: &Path) -> bool {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match (parent.canonicalize(), folder.canonicalize()) {
+        (Ok(parent), Ok(folder)) => {
+            parent == folder
+                && path
+                    .file_name()
+                    .is_some_and(|name| BUNDLE_FILES.iter().any(|part| name == *part))
+        }
+        _ => false,
+    }
 }
 
 /// Where models may lie, the most specific first.

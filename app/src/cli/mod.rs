@@ -7,6 +7,9 @@
 
 mod bundles;
 mod evaluate;
+mod export;
+mod forward;
+mod import;
 mod info;
 mod inputs;
 mod interrupt;
@@ -24,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 pub use output::Outcome;
-use output::{LogWriter, Output, error_chain};
+use output::{LogWriter, Output, Words, error_chain};
 
 /// Segment medical images slice by slice, train the networks that do it, and
 /// measure how well they do.
@@ -66,6 +69,9 @@ enum Command {
     Train(train::TrainArgs),
     Info(info::InfoArgs),
     Networks(networks::NetworksArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    Forward(forward::ForwardArgs),
 }
 
 /// Runs the command line `arguments`, the program's name first, and answers how it ended.
@@ -77,7 +83,12 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
             return if answer.use_stderr() { Outcome::NotStarted } else { Outcome::Done };
         }
     };
-    let output = Output::new(cli.common.json, cli.common.quiet);
+    let words = match (cli.common.quiet, cli.common.verbose) {
+        (true, _) => Words::Few,
+        (false, 0) => Words::Some,
+        (false, _) => Words::All,
+    };
+    let output = Output::new(cli.common.json, words);
     start_log(&cli.common, &output);
     match dispatch(&cli.command, &output) {
         Ok(outcome) => outcome,
@@ -95,6 +106,9 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
         Command::Train(args) => train::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Networks(args) => networks::run(args, output),
+        Command::Import(args) => import::run(args, output),
+        Command::Export(args) => export::run(args, output),
+        Command::Forward(args) => forward::run(args, output),
     }
 }
 

@@ -36,27 +36,43 @@ impl Outcome {
     }
 }
 
+/// How much is said on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Words {
+    /// Problems alone.
+    Few,
+    /// Notes too.
+    Some,
+    /// Lists are whole.
+    All,
+}
+
 /// Where results, notes and progress go.
 #[derive(Debug, Clone)]
 pub struct Output {
     json: bool,
-    quiet: bool,
+    words: Words,
     interactive: bool,
     bars: MultiProgress,
 }
 
 impl Output {
     /// Looks at the terminal once.
-    pub fn new(json: bool, quiet: bool) -> Self {
-        let interactive = io::stderr().is_terminal() && !quiet;
+    pub fn new(json: bool, words: Words) -> Self {
+        let interactive = io::stderr().is_terminal() && words != Words::Few;
         let target =
             if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { json, quiet, interactive, bars: MultiProgress::with_draw_target(target) }
+        Self { json, words, interactive, bars: MultiProgress::with_draw_target(target) }
     }
 
     /// Whether the result is wanted as JSON.
     pub fn json(&self) -> bool {
         self.json
+    }
+
+    /// Whether lists are wanted whole.
+    pub fn verbose(&self) -> bool {
+        self.words == Words::All
     }
 
     /// Whether someone sees bars move; otherwise progress is plain lines.
@@ -98,7 +114,7 @@ impl Output {
 
     /// Says something on the way; `--quiet` keeps it back.
     pub fn note(&self, text: impl AsRef<str>) {
-        if !self.quiet {
+        if self.words != Words::Few {
             self.say(text.as_ref());
         }
     }

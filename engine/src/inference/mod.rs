@@ -5,6 +5,7 @@
 
 mod components;
 mod slices;
+mod tensors;
 
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use components::{LargestComponent, keep_largest_component};
 pub use slices::{Labeler, label_slices};
+pub use tensors::{Answers, Wanted, answer_tensor, read_input};
 
 use crate::bundle::Model;
 use crate::error::EngineError;
@@ -104,6 +106,7 @@ pub fn segment_volume(
     model: &Model,
     observer: &dyn Observer,
 ) -> Result<Segmentation, EngineError> {
+    model.manifest.check_takes_volumes()?;
     let config = &model.manifest.inference;
     let mut clock = Clock { case, observer, started: Instant::now() };
     let prepared = Preprocessor::new(model.manifest.preprocessing.clone()).prepare(volume)?;

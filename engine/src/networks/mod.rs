@@ -109,6 +109,11 @@ pub trait Settings {
         &[]
     }
 
+    /// What the reference calls the logits.
+    fn logits_name(&self) -> &'static str {
+        "logits"
+    }
+
     /// Whether it answers with one label for the whole image; then logits are
     /// `[batch, num_classes, 1, 1]`.
     fn classifies_images(&self) -> bool {

@@ -353,11 +353,12 @@ impl Fit<'_> {
             modality: config.modality.clone(),
             license: config.license.clone(),
             intended_use: "Research use only, not for clinical decisions".into(),
+            in_channels: None,
             classes: config.classes.clone(),
             network: self.experiment.network.clone(),
             preprocessing: self.experiment.preprocessing.clone(),
             inference: self.experiment.inference.clone(),
-            training: TrainingRecord {
+            training: Some(TrainingRecord {
                 dataset: config.name.clone(),
                 source: config.source.clone(),
                 held_out_fold: fold,
@@ -367,8 +368,9 @@ impl Fit<'_> {
                 epoch,
                 lamina: env!("CARGO_PKG_VERSION").into(),
                 experiment_sha256: progress.experiment_sha256.clone(),
-            },
-            metrics: MetricsRecord::new(measured_on, &dice),
+            }),
+            metrics: Some(MetricsRecord::new(measured_on, &dice)),
+            imported: None,
             weights: WeightsRecord {
                 sha256: String::new(),
                 test_vector_sha256: String::new(),

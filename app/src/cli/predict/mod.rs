@@ -89,6 +89,7 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
         }
     }
     let bundle = bundles::choose(args.model.as_deref())?;
+    bundle.manifest.check_takes_volumes().context("cannot use this model")?;
     let device = args.device.open();
     if let Some(notice) = &device.notice {
         output.note(notice);

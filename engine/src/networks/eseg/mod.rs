@@ -81,6 +81,10 @@ impl Settings for EsegConfig {
     fn output_names(&self) -> &'static [&'static str] {
         &["logits_base"]
     }
+
+    fn logits_name(&self) -> &'static str {
+        "logits_full"
+    }
 }
 
 /// What predicts.
