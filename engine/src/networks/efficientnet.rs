@@ -353,6 +353,11 @@ pub struct Efficientnet {
 }
 
 impl Efficientnet {
+    /// Whether the weight at `path` is that of a depthwise convolution.
+    pub fn is_depthwise(&self, path: &str) -> bool {
+        !self.lite && path.contains("blocks.") && path.ends_with(".conv.weight")
+    }
+
     /// The maps that end the levels 1 to 5, also told to `observe` as `p1` to `p5` after the
     /// `stem`.
     ///

@@ -141,6 +141,11 @@ pub enum Encoder {
 }
 
 impl Encoder {
+    /// Whether the weight at `path` is that of an EfficientNet's depthwise convolution.
+    pub fn is_depthwise(&self, path: &str) -> bool {
+        matches!(self, Self::Efficientnet(encoder) if encoder.is_depthwise(path))
+    }
+
     /// The maps of the levels 2 to 5, the finest first, also told to `observe` as `p2` to `p5`, or
     /// as a ResNet's `layer1` to `layer4`.
     ///

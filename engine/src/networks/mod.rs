@@ -155,6 +155,12 @@ pub trait Architecture {
     fn is_head(&self, _path: &str) -> bool {
         false
     }
+
+    /// Whether each output channel of the convolution at `path` starts as if it were alone, so that
+    /// Kaiming's fan-out does not count the others: so EfficientNet's authors draw depthwise ones.
+    fn starts_by_channel(&self, _path: &str) -> bool {
+        false
+    }
 }
 
 /// What a network answers.

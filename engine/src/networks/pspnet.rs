@@ -189,6 +189,10 @@ impl Architecture for Pspnet {
     fn is_head(&self, path: &str) -> bool {
         !path.starts_with("backbone.")
     }
+
+    fn starts_by_channel(&self, path: &str) -> bool {
+        self.backbone.is_depthwise(path)
+    }
 }
 
 /// The weight at `path` as in the authors' code, or torchvision's.

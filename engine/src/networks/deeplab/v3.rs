@@ -182,6 +182,10 @@ impl Architecture for Deeplabv3 {
     fn is_head(&self, path: &str) -> bool {
         path.starts_with("aux.")
     }
+
+    fn starts_by_channel(&self, path: &str) -> bool {
+        self.backbone.is_depthwise(path)
+    }
 }
 
 /// torchvision's name of the weight at `path`.

@@ -151,6 +151,10 @@ impl Architecture for Deeplabv3plus {
         observe("decoder", &map); // [batch, channels, height / 4, width / 4]
         interpolate_bilinear(self.classifier.forward(map), size, false).into()
     }
+
+    fn starts_by_channel(&self, path: &str) -> bool {
+        self.backbone.is_depthwise(path) || path.ends_with(".dw.weight")
+    }
 }
 
 /// The weight at `path` as torchvision would call it as far as it knows the layers.

@@ -138,6 +138,10 @@ impl Architecture for Eseg {
         observe("logits_base", &logits);
         interpolate_bilinear(logits, size, false).into()
     }
+
+    fn starts_by_channel(&self, path: &str) -> bool {
+        self.encoder.is_depthwise(path) || path.ends_with(".dw.weight")
+    }
 }
 
 /// The weight at `path` as the golden vectors call it; no code was published.
