@@ -206,18 +206,18 @@ fn what_the_forward_uses_has_a_gradient_and_nothing_else() {
 fn losses(network: &StdcSeg, image: Tensor<4>, target: &Target) -> Losses {
     let output = network.run(image, Heads::All, &mut |_, _| {});
     let ohem = LossConfig::Ohem(OhemConfig::of(OhemForm::Stdc));
-    let mut terms = vec![("out", ohem.of_logits(output.logits, target))];
-    for (name, head) in ["out16", "out32"].into_iter().zip(output.auxiliary) {
-        terms.push((name, ohem.of_logits(head.logits, target)));
+    let mut terms = vec![("out", ohem.of_logits(output.logits.clone(), target))];
+    for (name, head) in ["out16", "out32"].into_iter().zip(&output.auxiliary) {
+        terms.push((name, ohem.of_logits(head.logits.clone(), target)));
     }
-    for head in output.detail {
+    for head in &output.detail {
         let borders = detail_target(target.labels(), target.size(), target.device());
-        let detail = detail_loss(head.logits, borders, DiceDenominator::Sums);
+        let detail = detail_loss(head.logits.clone(), borders, DiceDenominator::Sums);
         terms.push(("detail_bce", detail.cross_entropy));
         terms.push(("detail_dice", detail.dice));
     }
-    let parts = terms.iter().map(|(name, term)| (*name, term.clone().into_scalar())).collect();
-    (parts, terms.into_iter().map(|(_, term)| term).reduce(|a, b| a + b).unwrap())
+    let parts = terms.into_iter().map(|(name, term)| (name, term.into_scalar())).collect();
+    (parts, ohem.forward(output, target))
 }
 
 #[test]

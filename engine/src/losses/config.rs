@@ -8,6 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::cross_entropy::{CrossEntropyConfig, cross_entropy, validate_weight_count};
+use super::detail::{detail_loss, detail_target};
 use super::dice::{DiceConfig, GeneralizedDiceConfig, generalized_dice, soft_dice};
 use super::lovasz::{LovaszHingeConfig, LovaszSoftmaxConfig, lovasz_hinge, lovasz_softmax};
 use super::ohem::{OhemConfig, OhemForm, ohem_cross_entropy};
@@ -30,7 +31,7 @@ use crate::networks::NetworkOutput;
 /// | nnU-Net, U-Net | `"dice_cross_entropy"` |
 /// | BPNet | `{ sum = [{ loss = "ohem" }, { loss = { dice = { background = true, per_image = true } } }] }` |
 /// | BiSeNetV1, BiSeNetV2 | `{ ohem = { form = "bisenet" } }`, on the logits and on each booster alike |
-/// | STDC | `{ ohem = { form = "stdc" } }`, and that of the detail head |
+/// | STDC | `{ ohem = { form = "stdc" } }`, on each head alike; that of the detail head is added |
 /// | HRNetV2, ESeg | `{ ohem = { form = "hrnet" } }` |
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(remote = "Self", rename_all = "snake_case")]
@@ -252,15 +253,24 @@ impl LossConfig {
         }
     }
 
-    /// The loss of the logits plus that of each auxiliary head times its weight.
+    /// The loss of the logits plus that of each auxiliary head times its weight, plus that of each
+    /// head that finds the borders of labels.
     ///
     /// # Shapes
     /// - output: `[1]`
     pub fn forward(&self, output: NetworkOutput, target: &Target) -> Tensor<1> {
         let main = self.of_logits(output.logits, target);
         let of_heads = self.auxiliary();
-        output.auxiliary.into_iter().fold(main, |sum, head| {
+        let with_heads = output.auxiliary.into_iter().fold(main, |sum, head| {
             sum + of_heads.of_logits(head.logits, target).mul_scalar(head.weight)
+        });
+        if output.detail.is_empty() {
+            return with_heads;
+        }
+        let borders = detail_target(target.labels(), target.size(), target.device());
+        output.detail.into_iter().fold(with_heads, |sum, head| {
+            let terms = detail_loss(head.logits, borders.clone(), head.denominator);
+            sum + terms.cross_entropy + terms.dice
         })
     }
 }

@@ -55,6 +55,7 @@ pub fn catalogue() -> Vec<NetworkEntry> {
     let mut entries = Vec::new();
     entries.extend(bpnet());
     entries.extend(eseg());
+    entries.extend(bilateral::bisenet_v1());
     entries.extend(bilateral::bisenet_v2());
     entries.extend(bilateral::stdc());
     entries.extend(deeplab());
@@ -225,6 +226,7 @@ mod tests {
             ("eseg-s", 6.86),
             ("eseg-m", 19.99),
             ("eseg-l", 70.50),
+            ("bisenet-v1", 13.28),
             ("bisenet-v2", 3.36),
             ("bisenet-v2-l", 17.54),
             ("stdc1-seg", 8.28),

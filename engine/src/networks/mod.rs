@@ -6,6 +6,7 @@
 //! the two enums here are what a file names and what the rest of the engine holds.
 
 pub mod attention;
+pub mod bisenet_v1;
 pub mod bisenet_v2;
 pub mod blocks;
 pub mod bpnet;
@@ -27,7 +28,9 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
+use crate::losses::detail::DiceDenominator;
 use crate::weights::{self, NameMap};
+use bisenet_v1::{BisenetV1, BisenetV1Config};
 use bisenet_v2::{BisenetV2, BisenetV2Config};
 use bpnet::{Bpnet, BpnetConfig};
 pub use catalogue::{Figure, NetworkEntry, catalogue};
@@ -201,6 +204,8 @@ pub struct DetailOutput {
     pub name: String,
     /// `[batch, 1, _, _]`, not resized.
     pub logits: Tensor<4>,
+    /// What the overlap is divided by in its loss.
+    pub denominator: DiceDenominator,
 }
 
 /// Predictions of Specialize-and-Fuse, the coarsest level first.
@@ -236,6 +241,8 @@ impl NetworkOutput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkConfig {
+    /// [`bisenet_v1`]
+    BisenetV1(BisenetV1Config),
     /// [`bisenet_v2`]
     BisenetV2(BisenetV2Config),
     /// [`bpnet`]
@@ -260,6 +267,8 @@ pub enum NetworkConfig {
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one network, not a collection of them")]
 pub enum Network {
+    /// [`bisenet_v1`]
+    BisenetV1(BisenetV1),
     /// [`bisenet_v2`]
     BisenetV2(BisenetV2),
     /// [`bpnet`]
@@ -284,6 +293,7 @@ impl NetworkConfig {
     /// The key under which a file names it.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::BisenetV1(_) => "bisenet_v1",
             Self::BisenetV2(_) => "bisenet_v2",
             Self::Bpnet(_) => "bpnet",
             Self::Deeplabv3(_) => "deeplabv3",
@@ -299,6 +309,7 @@ impl NetworkConfig {
     /// What all settings answer.
     pub fn settings(&self) -> &dyn Settings {
         match self {
+            Self::BisenetV1(config) => config,
             Self::BisenetV2(config) => config,
             Self::Bpnet(config) => config,
             Self::Deeplabv3(config) => config,
@@ -326,6 +337,9 @@ impl NetworkConfig {
             }
             Self::Eseg(config) => Network::Eseg(config.init(in_channels, num_classes, device)),
             Self::Pspnet(config) => Network::Pspnet(config.init(in_channels, num_classes, device)),
+            Self::BisenetV1(config) => {
+                Network::BisenetV1(config.init(in_channels, num_classes, device))
+            }
             Self::BisenetV2(config) => {
                 Network::BisenetV2(config.init(in_channels, num_classes, device))
             }
@@ -375,6 +389,7 @@ impl Network {
     /// What all networks do.
     pub fn architecture(&self) -> &dyn Architecture {
         match self {
+            Self::BisenetV1(network) => network,
             Self::BisenetV2(network) => network,
             Self::Bpnet(network) => network,
             Self::Deeplabv3(network) => network,

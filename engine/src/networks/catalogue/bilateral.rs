@@ -1,13 +1,31 @@
-//! BiSeNetV2 and STDC.
+//! BiSeNetV1, BiSeNetV2 and STDC.
 
 use super::{Figure, NetworkEntry, figure};
 use crate::networks::NetworkConfig;
+use crate::networks::bisenet_v1::BisenetV1Config;
 use crate::networks::bisenet_v2::BisenetV2Config;
 use crate::networks::stdc::{Backbone, StdcClsConfig, StdcSegConfig};
 
+const BISENET_V1: &str = "Yu, Wang, Peng, Gao, Yu, Sang. BiSeNet. ECCV 2018, arXiv:1808.00897";
 const BISENET_V2: &str = "Yu, Gao, Wang, Yu, Shen, Sang. BiSeNet V2. IJCV 2021, arXiv:2004.02147";
 const STDC: &str = "Fan, Lai, Huang, Wei, Chai, Luo, Wei. Rethinking BiSeNet For Real-time \
                     Semantic Segmentation (STDC). CVPR 2021, arXiv:2104.13188";
+
+const V1: &[Figure] = &[
+    figure("mIoU, Cityscapes val, %", 74.8),
+    figure("mIoU, Cityscapes test, %", 74.7),
+    figure("images per second at 768x1536", 65.5),
+];
+
+pub(super) fn bisenet_v1() -> Vec<NetworkEntry> {
+    vec![NetworkEntry {
+        name: "bisenet-v1",
+        paper: BISENET_V1,
+        published: V1,
+        num_classes: 19,
+        config: NetworkConfig::BisenetV1(BisenetV1Config::default()),
+    }]
+}
 
 const BASE: &[Figure] = &[
     figure("MACs at 512x1024, G", 21.15),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backbone::{self, Backbone, Stdc, StdcConfig, StdcMaps};
 use super::validate_base;
+use crate::losses::detail::DiceDenominator;
 use crate::networks::blocks::{resize, size_of};
 use crate::networks::context_path::{
     self, CONTEXT_CHANNELS, Context, ContextPath, FUSED_CHANNELS, FeatureFusion, FusionAttention,
@@ -39,6 +40,8 @@ pub struct StdcSegConfig {
     pub detail_4: bool,
     /// The same at an eighth: the paper's choice.
     pub detail_8: bool,
+    /// What the overlap is divided by in the loss of the heads for borders.
+    pub detail_dice: DiceDenominator,
 }
 
 impl Default for StdcSegConfig {
@@ -50,6 +53,7 @@ impl Default for StdcSegConfig {
             detail_2: false,
             detail_4: false,
             detail_8: true,
+            detail_dice: DiceDenominator::default(),
         }
     }
 }
@@ -113,6 +117,7 @@ impl StdcSegConfig {
             conv_out_sp16: detail(8 * base),
             scale: self.scale,
             detail: [self.detail_2, self.detail_4, self.detail_8],
+            denominator: self.detail_dice,
         }
     }
 }
@@ -135,6 +140,8 @@ pub struct StdcSeg {
     /// Which of the heads on the maps at 1/2, 1/4 and 1/8 are trained.
     #[module(skip)]
     detail: [bool; 3],
+    #[module(skip)]
+    denominator: DiceDenominator,
 }
 
 impl Architecture for StdcSeg {
@@ -169,6 +176,7 @@ impl Architecture for StdcSeg {
             .map(|((name, head, map), _)| DetailOutput {
                 name: name.to_owned(),
                 logits: head.forward(map),
+                denominator: self.denominator,
             })
             .collect();
         output
