@@ -10,6 +10,7 @@ use super::bpnet::BpnetConfig;
 use super::deeplab::{Deeplabv3Config, Deeplabv3plusConfig};
 use super::encoder::EncoderKind;
 use super::eseg::{EsegConfig, Size};
+use super::nnunet::NnunetConfig;
 use super::pspnet::PspnetConfig;
 use super::unet::UnetConfig;
 
@@ -48,6 +49,8 @@ const PSPNET: &str =
     "Zhao, Shi, Qi, Wang, Jia. Pyramid Scene Parsing Network. CVPR 2017, arXiv:1612.01105";
 const ESEG: &str = "Meng, Ghiasi, Mahjourian, Le, Tan. Revisiting Multi-Scale Feature Fusion for \
      Semantic Segmentation. 2022, arXiv:2203.12683";
+const NNUNET: &str = "Isensee, Jaeger, Kohl, Petersen, Maier-Hein. nnU-Net. Nature Methods 2021, \
+                      arXiv:1904.08128";
 const UNET: &str = "Ronneberger, Fischer, Brox. U-Net. MICCAI 2015, arXiv:1505.04597";
 
 /// The published forms of the networks, family by family.
@@ -60,6 +63,7 @@ pub fn catalogue() -> Vec<NetworkEntry> {
     entries.extend(bilateral::stdc());
     entries.extend(deeplab());
     entries.extend(pspnet());
+    entries.extend(nnunet());
     entries.extend(unet());
     entries
 }
@@ -188,6 +192,16 @@ fn pspnet() -> Vec<NetworkEntry> {
     ]
 }
 
+fn nnunet() -> Vec<NetworkEntry> {
+    vec![NetworkEntry {
+        name: "nnunet-2d",
+        paper: NNUNET,
+        published: &[],
+        num_classes: 19,
+        config: NetworkConfig::Nnunet(NnunetConfig::default()),
+    }]
+}
+
 fn unet() -> Vec<NetworkEntry> {
     vec![NetworkEntry {
         name: "unet",
@@ -238,6 +252,7 @@ mod tests {
             ("deeplabv3plus-r101", 58.20),
             ("pspnet-r50", 46.59),
             ("pspnet-r101", 65.58),
+            ("nnunet-2d", 33.47),
             ("unet", 31.04),
         ];
         assert_eq!(rounded, expected);

@@ -16,6 +16,7 @@ pub mod deeplab;
 pub mod efficientnet;
 pub mod encoder;
 pub mod eseg;
+pub mod nnunet;
 pub mod pspnet;
 pub mod resnet;
 pub mod stdc;
@@ -36,6 +37,7 @@ use bpnet::{Bpnet, BpnetConfig};
 pub use catalogue::{Figure, NetworkEntry, catalogue};
 use deeplab::{Deeplabv3, Deeplabv3Config, Deeplabv3plus, Deeplabv3plusConfig};
 use eseg::{Eseg, EsegConfig};
+use nnunet::{Nnunet, NnunetConfig};
 use pspnet::{Pspnet, PspnetConfig};
 use stdc::{StdcCls, StdcClsConfig, StdcSeg, StdcSegConfig};
 use unet::{Unet, UnetConfig};
@@ -255,6 +257,9 @@ pub enum NetworkConfig {
     Eseg(EsegConfig),
     /// [`pspnet`]
     Pspnet(PspnetConfig),
+    /// [`nnunet`]
+    #[serde(rename = "nnunet_2d")]
+    Nnunet(NnunetConfig),
     /// [`stdc`], which says what an image shows
     StdcCls(StdcClsConfig),
     /// [`stdc`], which segments
@@ -281,6 +286,8 @@ pub enum Network {
     Eseg(Eseg),
     /// [`pspnet`]
     Pspnet(Pspnet),
+    /// [`nnunet`]
+    Nnunet(Nnunet),
     /// [`stdc`], which says what an image shows
     StdcCls(StdcCls),
     /// [`stdc`], which segments
@@ -300,6 +307,7 @@ impl NetworkConfig {
             Self::Deeplabv3plus(_) => "deeplabv3plus",
             Self::Eseg(_) => "eseg",
             Self::Pspnet(_) => "pspnet",
+            Self::Nnunet(_) => "nnunet_2d",
             Self::StdcCls(_) => "stdc_cls",
             Self::StdcSeg(_) => "stdc_seg",
             Self::Unet(_) => "unet",
@@ -316,6 +324,7 @@ impl NetworkConfig {
             Self::Deeplabv3plus(config) => config,
             Self::Eseg(config) => config,
             Self::Pspnet(config) => config,
+            Self::Nnunet(config) => config,
             Self::StdcCls(config) => config,
             Self::StdcSeg(config) => config,
             Self::Unet(config) => config,
@@ -343,6 +352,7 @@ impl NetworkConfig {
             Self::BisenetV2(config) => {
                 Network::BisenetV2(config.init(in_channels, num_classes, device))
             }
+            Self::Nnunet(config) => Network::Nnunet(config.init(in_channels, num_classes, device)),
             Self::StdcCls(config) => {
                 Network::StdcCls(config.init(in_channels, num_classes, device))
             }
@@ -396,6 +406,7 @@ impl Network {
             Self::Deeplabv3plus(network) => network,
             Self::Eseg(network) => network,
             Self::Pspnet(network) => network,
+            Self::Nnunet(network) => network,
             Self::StdcCls(network) => network,
             Self::StdcSeg(network) => network,
             Self::Unet(network) => network,

@@ -1,4 +1,5 @@
-//! Layers that train fast on the CPU: convolution, batch norm, max pooling, bilinear resizing.
+//! Layers that train fast on the CPU: convolution, batch and instance norm, max pooling, bilinear
+//! resizing.
 //!
 //! They are used like those of `burn::nn`. Where tensors live on the CPU, the work is done by
 //! `lamina-kernels`; anywhere else, and where a graph is captured, by Burn's own operations. Layers
@@ -6,6 +7,7 @@
 
 mod batch_norm;
 mod conv;
+mod instance_norm;
 mod kernels;
 mod pool;
 mod resize;
@@ -13,6 +15,7 @@ mod resize;
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
 pub(crate) use conv::convolve;
 pub use conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
+pub use instance_norm::{InstanceNorm2d, InstanceNorm2dConfig};
 pub use pool::{MaxPool2d, MaxPool2dConfig};
 pub use resize::interpolate_bilinear;
 
