@@ -52,6 +52,7 @@ fn every_wrapping_of_pytorch_gives_the_same_weights() {
     for (name, prefix, elsewhere) in [
         ("weights.safetensors", "", 0),
         ("plain.pth", "", 0),
+        ("twenty_one_characters.pth", "", 0),
         ("legacy.pth", "", 0),
         ("wrapped.pth", "state_dict.module.", 22),
         ("parameters.pt", "model_state.", 0),

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use burn::store::pytorch_reader::{self as pytorch, DType, PickleValue, PytorchReader};
 use burn::tensor::{bf16, f16};
 use safetensors::SafeTensors;
+use tempfile::NamedTempFile;
 
 use crate::bundle::sha256;
 use crate::error::EngineError;
@@ -31,7 +32,11 @@ pub struct WeightsFile {
 
 enum Contents {
     Safetensors(Vec<u8>),
-    Pytorch(HashMap<String, pytorch::Tensor>),
+    Pytorch {
+        tensors: HashMap<String, pytorch::Tensor>,
+        /// Where they are read from, if not from the file itself; there until they are read.
+        _mended: Option<NamedTempFile>,
+    },
 }
 
 impl WeightsFile {
@@ -54,8 +59,9 @@ impl WeightsFile {
         let file = if named_so || begins_as_safetensors(&bytes) {
             Self::safetensors(path, sha256, bytes)
         } else {
+            let mended = without_zip64(&bytes).map(|parts| written(&parts)).transpose();
             drop(bytes);
-            Self::pytorch(path, sha256)
+            Self::pytorch(path, sha256, mended.map_err(read)?)
         }?;
         if file.shapes.is_empty() {
             return Err(WeightsError::Empty { path: path.to_owned() }.into());
@@ -76,13 +82,18 @@ impl WeightsFile {
         })
     }
 
-    fn pytorch(path: &Path, sha256: String) -> Result<Self, WeightsError> {
+    fn pytorch(
+        path: &Path,
+        sha256: String,
+        mended: Option<NamedTempFile>,
+    ) -> Result<Self, WeightsError> {
         let refuse = |error: pytorch::PytorchError| WeightsError::Pytorch {
             path: path.to_owned(),
             source: error.into(),
         };
-        let tensors = PytorchReader::new(path).map_err(refuse)?.into_tensors();
-        let objects = PytorchReader::read_pickle_data(path, None).map_err(refuse)?;
+        let source = mended.as_ref().map_or(path, NamedTempFile::path);
+        let tensors = PytorchReader::new(source).map_err(refuse)?.into_tensors();
+        let objects = PytorchReader::read_pickle_data(source, None).map_err(refuse)?;
         let mut passed_over = Vec::new();
         name_objects(&objects, "", &mut passed_over);
         passed_over.sort();
@@ -95,7 +106,7 @@ impl WeightsFile {
                 .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
                 .collect(),
             passed_over,
-            contents: Contents::Pytorch(tensors),
+            contents: Contents::Pytorch { tensors, _mended: mended },
         })
     }
 
@@ -133,7 +144,7 @@ impl WeightsFile {
                 let view = file.tensor(name).map_err(format)?;
                 weights::decode_view(name, &view, path)
             }
-            Contents::Pytorch(tensors) => {
+            Contents::Pytorch { tensors, .. } => {
                 let tensor = tensors.get(name).expect("a name of this file");
                 let numbers = decode_tensor(name, tensor, path)?;
                 weights::finite(name, numbers, path)
@@ -146,6 +157,42 @@ impl WeightsFile {
 fn begins_as_safetensors(bytes: &[u8]) -> bool {
     let length = bytes.first_chunk::<8>().map(|length| u64::from_le_bytes(*length));
     length.is_some_and(|length| length < 100_000_000) && bytes.get(8) == Some(&b'{')
+}
+
+/// The two parts of a zip file that are left without its records for more than 4 GiB, where they
+/// are not needed and the reader would stumble over them.
+///
+/// Without a need for these records it takes the directory to end where the last record begins,
+/// which is 76 bytes too far, and takes an entry there for the first. There is one if the first
+/// entry has 76 bytes, as with `torch.save` into a file whose name has 21 letters.
+fn without_zip64(bytes: &[u8]) -> Option<[&[u8]; 2]> {
+    const END: usize = 22;
+    const ZIP64: usize = 56 + 20;
+    let end = bytes.len().checked_sub(END)?;
+    let records = end.checked_sub(ZIP64)?;
+    let starts =
+        |place: usize, magic: &[u8]| bytes.get(place..).is_some_and(|rest| rest.starts_with(magic));
+    if !(starts(end, b"PK\x05\x06") && starts(records, b"PK\x06\x06")) {
+        return None;
+    }
+    let number = |place: usize| {
+        let word = bytes.get(place..)?.first_chunk()?;
+        usize::try_from(u32::from_le_bytes(*word)).ok()
+    };
+    let (size, directory) = (number(end + 12)?, number(end + 16)?);
+    let misled =
+        directory.checked_add(size)? == records && starts(directory + ZIP64, b"PK\x01\x02");
+    misled.then(|| [&bytes[..records], &bytes[end..]])
+}
+
+/// A temporary file of these parts.
+fn written(parts: &[&[u8]]) -> std::io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new()?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.flush()?;
+    Ok(file)
 }
 
 fn decode_tensor(

@@ -53,6 +53,7 @@ def main():
     save_file(state, "weights.safetensors")
     save_file({"input": image.float(), "logits": logits.float()}, "answer.safetensors")
     torch.save(whole, "plain.pth")
+    torch.save(whole, "twenty_one_characters.pth")
     torch.save(whole, "legacy.pth", _use_new_zipfile_serialization=False)
     wrapped = OrderedDict((f"module.{name}", strided(tensor)) for name, tensor in whole.items())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
