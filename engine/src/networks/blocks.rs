@@ -87,7 +87,7 @@ impl ConvBnRelu {
 
     /// The norm of a convolution's channels and, if asked, ReLU.
     pub fn around(conv: Conv2d, relu: bool, device: &Device) -> Self {
-        let [channels, ..] = conv.weight.dims();
+        let channels = conv.weight.lazy_shape()[0]; // without drawing the weights
         Self { conv, bn: norm(channels, device), relu }
     }
 

@@ -1,6 +1,7 @@
 //! The published forms of the networks.
 
 mod bilateral;
+mod high_resolution;
 
 use burn::tensor::Device;
 use serde::Serialize;
@@ -64,6 +65,7 @@ pub fn catalogue() -> Vec<NetworkEntry> {
     entries.extend(deeplab());
     entries.extend(pspnet());
     entries.extend(nnunet());
+    entries.extend(high_resolution::hrnet());
     entries.extend(unet());
     entries
 }
@@ -253,6 +255,13 @@ mod tests {
             ("pspnet-r50", 46.59),
             ("pspnet-r101", 65.58),
             ("nnunet-2d", 33.47),
+            ("hrnet-w18", 9.64),
+            ("hrnet-w32", 29.55),
+            ("hrnet-w40", 45.89),
+            ("hrnet-w48", 65.86),
+            ("hrnet-w48-ocr", 70.37),
+            ("anl-hrnet-w48", 69.64),
+            ("ccnet-hrnet-w48", 77.09),
             ("unet", 31.04),
         ];
         assert_eq!(rounded, expected);

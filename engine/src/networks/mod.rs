@@ -16,6 +16,7 @@ pub mod deeplab;
 pub mod efficientnet;
 pub mod encoder;
 pub mod eseg;
+pub mod hrnet;
 pub mod nnunet;
 pub mod pspnet;
 pub mod resnet;
@@ -37,6 +38,7 @@ use bpnet::{Bpnet, BpnetConfig};
 pub use catalogue::{Figure, NetworkEntry, catalogue};
 use deeplab::{Deeplabv3, Deeplabv3Config, Deeplabv3plus, Deeplabv3plusConfig};
 use eseg::{Eseg, EsegConfig};
+use hrnet::{Hrnet, HrnetConfig};
 use nnunet::{Nnunet, NnunetConfig};
 use pspnet::{Pspnet, PspnetConfig};
 use stdc::{StdcCls, StdcClsConfig, StdcSeg, StdcSegConfig};
@@ -264,6 +266,8 @@ pub enum NetworkConfig {
     StdcCls(StdcClsConfig),
     /// [`stdc`], which segments
     StdcSeg(StdcSegConfig),
+    /// [`hrnet`]
+    Hrnet(HrnetConfig),
     /// [`unet`]
     Unet(UnetConfig),
 }
@@ -292,6 +296,8 @@ pub enum Network {
     StdcCls(StdcCls),
     /// [`stdc`], which segments
     StdcSeg(StdcSeg),
+    /// [`hrnet`]
+    Hrnet(Hrnet),
     /// [`unet`]
     Unet(Unet),
 }
@@ -310,6 +316,7 @@ impl NetworkConfig {
             Self::Nnunet(_) => "nnunet_2d",
             Self::StdcCls(_) => "stdc_cls",
             Self::StdcSeg(_) => "stdc_seg",
+            Self::Hrnet(_) => "hrnet",
             Self::Unet(_) => "unet",
         }
     }
@@ -327,6 +334,7 @@ impl NetworkConfig {
             Self::Nnunet(config) => config,
             Self::StdcCls(config) => config,
             Self::StdcSeg(config) => config,
+            Self::Hrnet(config) => config,
             Self::Unet(config) => config,
         }
     }
@@ -359,6 +367,7 @@ impl NetworkConfig {
             Self::StdcSeg(config) => {
                 Network::StdcSeg(config.init(in_channels, num_classes, device))
             }
+            Self::Hrnet(config) => Network::Hrnet(config.init(in_channels, num_classes, device)),
             Self::Unet(config) => Network::Unet(config.init(in_channels, num_classes, device)),
         }
     }
@@ -409,6 +418,7 @@ impl Network {
             Self::Nnunet(network) => network,
             Self::StdcCls(network) => network,
             Self::StdcSeg(network) => network,
+            Self::Hrnet(network) => network,
             Self::Unet(network) => network,
         }
     }
