@@ -12,11 +12,14 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use lamina_engine::graph::Graph;
 use lamina_engine::losses::cross_entropy::CrossEntropyConfig;
 use lamina_engine::losses::{LossConfig, Target};
 use lamina_engine::networks::hrnet::attention_heads::{AnlHead, CcnetHead};
 use lamina_engine::networks::hrnet::{HeadKind, Hrnet, HrnetConfig, reference_name};
-use lamina_engine::networks::{Architecture, Heads, NetworkOutput, Settings, catalogue};
+use lamina_engine::networks::{
+    Architecture, Heads, NetworkConfig, NetworkOutput, Settings, catalogue,
+};
 use lamina_engine::synthetic_weights::{Labels, fill, input};
 use lamina_engine::training::Sgd;
 use lamina_engine::weights::{
@@ -167,6 +170,22 @@ fn each_form_has_the_parameters_of_its_reference() {
 }
 
 #[test]
+fn multiply_accumulates_are_those_that_were_measured_on_the_reference() {
+    for (width, head, expected) in [
+        (18, HeadKind::Plain, "147.40"),
+        (32, HeadKind::Plain, "361.23"),
+        (40, HeadKind::Plain, "535.45"),
+        (48, HeadKind::Plain, "747.51"),
+        (48, HeadKind::Ocr, "1297.88"),
+    ] {
+        let network = NetworkConfig::Hrnet(published(width, head)).init(3, 19, &Device::flex());
+        let graph = Graph::outline(network, [1, 3, 1024, 2048], Heads::Main).unwrap();
+        let found = format!("{:.2}", graph.costs().macs as f64 / 1e9);
+        assert_eq!(found, expected, "{width} {head:?}");
+    }
+}
+
+#[test]
 fn the_catalogue_has_every_published_form() {
     let entries = catalogue();
     for (name, width, head) in [
@@ -179,7 +198,7 @@ fn the_catalogue_has_every_published_form() {
         ("ccnet-hrnet-w48", 48, HeadKind::Ccnet),
     ] {
         let entry = entries.iter().find(|entry| entry.name == name).unwrap();
-        let config = lamina_engine::networks::NetworkConfig::Hrnet(published(width, head));
+        let config = NetworkConfig::Hrnet(published(width, head));
         assert_eq!(entry.config, config, "{name}");
     }
 }
@@ -334,7 +353,7 @@ fn one_batch_is_learned_by_heart() {
         let target = target("labels", [2, 64, 64], &labels, &device);
         let mut sgd = Sgd::new(0.9, false, 0.0);
         let mut course = Vec::new();
-        for _ in 0..20 {
+        for _ in 0..14 {
             let output = all(&network, image([2, 3, 64, 64], &device));
             let loss =
                 LossConfig::CrossEntropy(CrossEntropyConfig::default()).forward(output, &target);
@@ -342,6 +361,6 @@ fn one_batch_is_learned_by_heart() {
             course.push(loss.into_scalar::<f64>());
             network = sgd.step(0.1, network, found);
         }
-        assert!(course[19] < 0.3 * course[0], "{head:?}: {} to {}", course[0], course[19]);
+        assert!(course[13] < 0.3 * course[0], "{head:?}: {} to {}", course[0], course[13]);
     }
 }

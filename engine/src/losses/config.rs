@@ -12,6 +12,7 @@ use super::detail::{detail_loss, detail_target};
 use super::dice::{DiceConfig, GeneralizedDiceConfig, generalized_dice, soft_dice};
 use super::lovasz::{LovaszHingeConfig, LovaszSoftmaxConfig, lovasz_hinge, lovasz_softmax};
 use super::ohem::{OhemConfig, OhemForm, ohem_cross_entropy};
+use super::pyramid::PyramidLoss;
 use super::target::{Target, total};
 use crate::error::EngineError;
 use crate::networks::NetworkOutput;
@@ -33,6 +34,7 @@ use crate::networks::NetworkOutput;
 /// | BiSeNetV1, BiSeNetV2 | `{ ohem = { form = "bisenet" } }`, on the logits and on each booster alike |
 /// | STDC | `{ ohem = { form = "stdc" } }`, on each head alike; that of the detail head is added |
 /// | HRNetV2, ESeg | `{ ohem = { form = "hrnet" } }` |
+/// | Specialize-and-Fuse | [its own](super::pyramid) for its levels, whatever is said here |
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(remote = "Self", rename_all = "snake_case")]
 pub enum LossConfig {
@@ -254,11 +256,15 @@ impl LossConfig {
     }
 
     /// The loss of the logits plus that of each auxiliary head times its weight, plus that of each
-    /// head that finds the borders of labels.
+    /// head that finds the borders of labels. Where the logits were fused from the levels of a
+    /// pyramid, it is these that learn, by a loss of their own.
     ///
     /// # Shapes
     /// - output: `[1]`
     pub fn forward(&self, output: NetworkOutput, target: &Target) -> Tensor<1> {
+        if let Some(pyramid) = &output.pyramid {
+            return PyramidLoss::forward(pyramid, &target.to_tensor());
+        }
         let main = self.of_logits(output.logits, target);
         let of_heads = self.auxiliary();
         let with_heads = output.auxiliary.into_iter().fold(main, |sum, head| {

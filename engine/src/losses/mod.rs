@@ -11,6 +11,7 @@ pub mod detail;
 pub mod dice;
 pub mod lovasz;
 pub mod ohem;
+pub mod pyramid;
 mod target;
 
 pub use config::{LossConfig, WeightedLoss};

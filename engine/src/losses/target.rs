@@ -45,6 +45,12 @@ impl Target {
         &self.labels
     }
 
+    /// The labels as a tensor, `[batch, height, width]`.
+    pub fn to_tensor(&self) -> Tensor<3, Int> {
+        let labels: Vec<i32> = self.labels.iter().map(|label| i32::from(*label)).collect();
+        Tensor::from_data(TensorData::new(labels, self.size), &self.device)
+    }
+
     /// `[batch, height, width]`
     pub fn size(&self) -> [usize; 3] {
         self.size

@@ -66,6 +66,7 @@ pub fn catalogue() -> Vec<NetworkEntry> {
     entries.extend(pspnet());
     entries.extend(nnunet());
     entries.extend(high_resolution::hrnet());
+    entries.extend(high_resolution::specialize_fuse());
     entries.extend(unet());
     entries
 }
@@ -262,6 +263,8 @@ mod tests {
             ("hrnet-w48-ocr", 70.37),
             ("anl-hrnet-w48", 69.64),
             ("ccnet-hrnet-w48", 77.09),
+            ("snf-hrnet-w32", 52.05),
+            ("snf-hrnet-w48", 88.25),
             ("unet", 31.04),
         ];
         assert_eq!(rounded, expected);

@@ -20,6 +20,7 @@ pub mod hrnet;
 pub mod nnunet;
 pub mod pspnet;
 pub mod resnet;
+pub mod specialize_fuse;
 pub mod stdc;
 pub mod unet;
 
@@ -41,6 +42,7 @@ use eseg::{Eseg, EsegConfig};
 use hrnet::{Hrnet, HrnetConfig};
 use nnunet::{Nnunet, NnunetConfig};
 use pspnet::{Pspnet, PspnetConfig};
+use specialize_fuse::{SpecializeFuse, SpecializeFuseConfig, Supervision};
 use stdc::{StdcCls, StdcClsConfig, StdcSeg, StdcSegConfig};
 use unet::{Unet, UnetConfig};
 
@@ -220,6 +222,10 @@ pub struct PyramidOutput {
     /// Per level but the last, the logit that all pixels of a cell are of one class:
     /// `[batch, 1, height / stride, width / stride]`.
     pub unity: Vec<Tensor<4>>,
+    /// What the levels learn.
+    pub supervision: Supervision,
+    /// The probability of being of one class from which on a cell decides for its pixels.
+    pub threshold: f64,
 }
 
 impl NetworkOutput {
@@ -228,7 +234,7 @@ impl NetworkOutput {
         let mut named = vec![("logits".to_owned(), self.logits)];
         named.extend(self.auxiliary.into_iter().map(|head| (head.name, head.logits)));
         named.extend(self.detail.into_iter().map(|head| (head.name, head.logits)));
-        if let Some(PyramidOutput { semantic, unity }) = self.pyramid {
+        if let Some(PyramidOutput { semantic, unity, .. }) = self.pyramid {
             for (levels, what) in [(semantic, "sem"), (unity, "unity")] {
                 let levels = levels.into_iter().enumerate();
                 named.extend(levels.map(|(level, map)| (format!("{what}{}", level + 1), map)));
@@ -268,6 +274,8 @@ pub enum NetworkConfig {
     StdcSeg(StdcSegConfig),
     /// [`hrnet`]
     Hrnet(HrnetConfig),
+    /// [`specialize_fuse`]
+    SpecializeFuse(SpecializeFuseConfig),
     /// [`unet`]
     Unet(UnetConfig),
 }
@@ -298,6 +306,8 @@ pub enum Network {
     StdcSeg(StdcSeg),
     /// [`hrnet`]
     Hrnet(Hrnet),
+    /// [`specialize_fuse`]
+    SpecializeFuse(SpecializeFuse),
     /// [`unet`]
     Unet(Unet),
 }
@@ -317,6 +327,7 @@ impl NetworkConfig {
             Self::StdcCls(_) => "stdc_cls",
             Self::StdcSeg(_) => "stdc_seg",
             Self::Hrnet(_) => "hrnet",
+            Self::SpecializeFuse(_) => "specialize_fuse",
             Self::Unet(_) => "unet",
         }
     }
@@ -335,6 +346,7 @@ impl NetworkConfig {
             Self::StdcCls(config) => config,
             Self::StdcSeg(config) => config,
             Self::Hrnet(config) => config,
+            Self::SpecializeFuse(config) => config,
             Self::Unet(config) => config,
         }
     }
@@ -368,6 +380,9 @@ impl NetworkConfig {
                 Network::StdcSeg(config.init(in_channels, num_classes, device))
             }
             Self::Hrnet(config) => Network::Hrnet(config.init(in_channels, num_classes, device)),
+            Self::SpecializeFuse(config) => {
+                Network::SpecializeFuse(config.init(in_channels, num_classes, device))
+            }
             Self::Unet(config) => Network::Unet(config.init(in_channels, num_classes, device)),
         }
     }
@@ -419,6 +434,7 @@ impl Network {
             Self::StdcCls(network) => network,
             Self::StdcSeg(network) => network,
             Self::Hrnet(network) => network,
+            Self::SpecializeFuse(network) => network,
             Self::Unet(network) => network,
         }
     }

@@ -54,10 +54,11 @@ impl Initializer {
         let mut rng = self.generator();
         let count = shape.iter().product();
         match *shape {
-            [to, from, height, width] => {
-                self.fan_in = from * height * width;
+            [to, from, ref kernel @ ..] if !kernel.is_empty() => {
+                let kernel: usize = kernel.iter().product();
+                self.fan_in = from * kernel;
                 let alone = self.by_channel.contains(&self.path.to_string());
-                let fan_out = if alone { 1 } else { to } * height * width;
+                let fan_out = if alone { 1 } else { to } * kernel;
                 let deviation = (2.0 / fan_out as f64).sqrt();
                 let draw = |_| (rng.sample::<f64, _>(StandardNormal) * deviation) as f32;
                 Some((0..count).map(draw).collect())

@@ -1,8 +1,9 @@
-//! HRNet with the heads on it.
+//! HRNet with the heads on it, and Specialize-and-Fuse over it.
 
 use super::{Figure, NetworkEntry, figure};
 use crate::networks::NetworkConfig;
 use crate::networks::hrnet::{HeadKind, HrnetConfig};
+use crate::networks::specialize_fuse::SpecializeFuseConfig;
 
 const HRNET: &str = "Wang, Sun, Cheng et al. Deep High-Resolution Representation Learning for \
                      Visual Recognition. TPAMI 2020, arXiv:1908.07919";
@@ -52,4 +53,27 @@ pub(super) fn hrnet() -> Vec<NetworkEntry> {
         entry("anl-hrnet-w48", ANL, W48_ANL, 150, 48, HeadKind::Anl),
         entry("ccnet-hrnet-w48", CCNET, W48_CCNET, 150, 48, HeadKind::Ccnet),
     ]
+}
+
+const SPECIALIZE_FUSE: &str = "Hsiao, Sun, Chen, Sun. Specialize and Fuse: Pyramidal Output \
+                               Representation for Semantic Segmentation. ICCV 2021, \
+                               arXiv:2108.01866";
+
+pub(super) fn specialize_fuse() -> Vec<NetworkEntry> {
+    const W32: &[Figure] = &[figure("mIoU, 4000 images of ADE20K train, %", 44.31)];
+    const W48: &[Figure] = &[
+        figure("mIoU, ADE20K val, several scales, %", 47.37),
+        figure("mIoU, COCO-Stuff-10K test, several scales, %", 41.4),
+    ];
+    let entry = |name, published, width| NetworkEntry {
+        name,
+        paper: SPECIALIZE_FUSE,
+        published,
+        num_classes: 150,
+        config: NetworkConfig::SpecializeFuse(SpecializeFuseConfig {
+            width,
+            ..SpecializeFuseConfig::default()
+        }),
+    };
+    vec![entry("snf-hrnet-w32", W32, 32), entry("snf-hrnet-w48", W48, 48)]
 }

@@ -14,7 +14,7 @@ pub mod backbone;
 mod config;
 pub mod criss_cross;
 pub mod heads;
-mod names;
+pub(in crate::networks) mod names;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -24,6 +24,7 @@ use super::{Architecture, Auxiliary, Heads, NetworkOutput, Observe};
 use attention_heads::{AnlHead, CcnetHead};
 use backbone::Backbone;
 pub use config::{HeadKind, HrnetConfig};
+pub(super) use config::{count, smallest_batch, validate_width};
 
 use heads::{OcrHead, PlainHead};
 pub use names::reference_name;
