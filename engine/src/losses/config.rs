@@ -273,6 +273,11 @@ impl LossConfig {
         if output.detail.is_empty() {
             return with_heads;
         }
+        if target.counted() == 0 {
+            // Ignored pixels have borders as in the reference, but here there is nothing else.
+            let nothing = output.detail.into_iter().map(|head| total(head.logits.mul_scalar(0.0)));
+            return nothing.fold(with_heads, |sum, nothing| sum + nothing);
+        }
         let borders = detail_target(target.labels(), target.size(), target.device());
         output.detail.into_iter().fold(with_heads, |sum, head| {
             let terms = detail_loss(head.logits, borders.clone(), head.denominator);

@@ -4,9 +4,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use super::config::named;
+use super::detail::DiceDenominator;
 use super::ohem::{OhemConfig, OhemForm};
 use super::{IGNORE_LABEL, LossConfig, Target};
-use crate::networks::{Auxiliary, NetworkOutput};
+use crate::networks::{Auxiliary, DetailOutput, NetworkOutput};
 use crate::synthetic_weights::{Labels, input};
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -234,6 +235,32 @@ fn a_batch_that_is_ignored_altogether_has_no_loss_and_no_gradient() {
         let gradient = logits.grad(&loss_value.backward()).unwrap().into_data();
         assert_eq!(value(loss_value), 0.0, "{loss:?}");
         assert!(gradient.iter::<f32>().all(|g| g == 0.0), "{loss:?}");
+    }
+}
+
+#[test]
+fn heads_that_find_borders_count_whatever_the_loss_and_not_where_all_is_ignored() {
+    let device = Device::flex().autodiff();
+    let detail = |logits: &Tensor<4>| DetailOutput {
+        name: "detail8".to_owned(),
+        logits: logits.clone(),
+        denominator: DiceDenominator::Sums,
+    };
+    for loss in every() {
+        let of = |labels: &[u8; 2]| {
+            let logits = example(&device).0;
+            let target = Target::new(labels, [1, 1, 2], 2, &device);
+            let borders = Tensor::<4>::from_data([[[[0.5, -1.0]]]], &device).require_grad();
+            let output = NetworkOutput { detail: vec![detail(&borders)], ..logits.into() };
+            let without = NetworkOutput { detail: Vec::new(), ..output.clone() };
+            let without = value(loss.forward(without, &target));
+            let sum = loss.forward(output, &target);
+            let gradient = borders.grad(&sum.backward()).unwrap().into_data();
+            (value(sum) - without, gradient.iter::<f32>().collect::<Vec<_>>())
+        };
+        let (share, gradient) = of(&[1, 0]);
+        assert!(share > 0.1 && gradient[0] != 0.0, "{loss:?}: {share}");
+        assert_eq!(of(&[IGNORE_LABEL; 2]), (0.0, vec![0.0; 2]), "{loss:?}");
     }
 }
 
