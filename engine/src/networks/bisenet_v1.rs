@@ -21,7 +21,7 @@ use super::context_path::{
 };
 use super::resnet::{self, Depth, Resnet, ResnetConfig};
 use super::{
-    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, within,
+    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, Start, within,
 };
 use crate::nn::interpolate_bilinear;
 use crate::weights::NameMap;
@@ -165,6 +165,10 @@ impl Architecture for BisenetV1 {
     /// The fusion and what is predicted with.
     fn is_head(&self, path: &str) -> bool {
         path.starts_with("ffm.") || path.starts_with("conv_out")
+    }
+
+    fn start(&self, path: &str) -> Start {
+        if path.starts_with("resnet.") { Start::default() } else { context_path::START }
     }
 }
 

@@ -9,8 +9,8 @@ use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::Observe;
 use super::blocks::{ConvBnRelu, conv, global_average, nearest, norm, size_of};
+use super::{Observe, Start};
 use crate::nn::{BatchNorm2d, Conv2d, Conv2dConfig};
 
 /// Channels of the context path.
@@ -18,6 +18,9 @@ pub const CONTEXT_CHANNELS: usize = 128;
 
 /// Channels of the fused map.
 pub const FUSED_CHANNELS: usize = 256;
+
+/// How the layers of this file start in the code that both networks follow.
+pub const START: Start = Start::FanIn { slope: 1.0 };
 
 /// Attention refinement module: a map's channels weighed by what the whole map shows.
 #[derive(Module, Debug)]

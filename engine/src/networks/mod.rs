@@ -165,11 +165,34 @@ pub trait Architecture {
         false
     }
 
-    /// Whether each output channel of the convolution at `path` starts as if it were alone, so that
-    /// Kaiming's fan-out does not count the others: so EfficientNet's authors draw depthwise ones.
-    fn starts_by_channel(&self, _path: &str) -> bool {
-        false
+    /// How the layer starts that the weight or bias at `path` belongs to.
+    fn start(&self, _path: &str) -> Start {
+        Start::default()
     }
+}
+
+/// How the weights and biases of a layer start. Norms start as they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Start {
+    /// Kaiming normal over the fan-out, for ReLU (He et al. 2015); biases uniform within
+    /// 1 / √fan-in, as PyTorch draws them.
+    #[default]
+    FanOut,
+    /// The same, but each output channel as if it were alone: so EfficientNet's authors draw
+    /// depthwise convolutions.
+    FanOutByChannel,
+    /// Kaiming normal over the fan-out, for ReLU; biases zero.
+    FanOutUnbiased,
+    /// Kaiming normal over the fan-in, for a ReLU of this slope below zero; biases zero.
+    FanIn {
+        /// The slope.
+        slope: f64,
+    },
+    /// Normal with this deviation; biases zero.
+    Normal {
+        /// The deviation.
+        deviation: f64,
+    },
 }
 
 /// What a network answers.

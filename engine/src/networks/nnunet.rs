@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::size_of;
 use super::{
-    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, within,
+    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, Start, within,
 };
 use crate::nn::{
     Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, InstanceNorm2d,
@@ -220,6 +220,10 @@ impl Architecture for Nnunet {
     fn is_auxiliary(&self, path: &str) -> bool {
         let main = format!("seg_layers.{}.", self.seg_layers.len() - 1);
         path.starts_with("seg_layers.") && !path.starts_with(&main)
+    }
+
+    fn start(&self, _path: &str) -> Start {
+        Start::FanIn { slope: SLOPE }
     }
 }
 

@@ -14,7 +14,7 @@ use super::blocks::{ConvBnRelu, Dropout2d, resize, size_of};
 use super::efficientnet::Padding;
 use super::encoder::{Encoder, EncoderConfig, EncoderKind};
 use super::{
-    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, resnet,
+    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, Start, resnet,
 };
 use crate::nn::{Conv2d, Conv2dConfig};
 use crate::weights::NameMap;
@@ -190,8 +190,11 @@ impl Architecture for Pspnet {
         !path.starts_with("backbone.")
     }
 
-    fn starts_by_channel(&self, path: &str) -> bool {
-        self.backbone.is_depthwise(path)
+    fn start(&self, path: &str) -> Start {
+        if self.backbone.is_depthwise(path) {
+            return Start::FanOutByChannel;
+        }
+        Start::default()
     }
 }
 

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::size_of;
 use super::{
-    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, share, within,
+    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, Start, share,
+    within,
 };
 use crate::weights::NameMap;
 pub use blocks::{
@@ -217,5 +218,9 @@ impl Architecture for BisenetV2 {
 
     fn is_head(&self, path: &str) -> bool {
         path.starts_with("head.") || path.starts_with("aux")
+    }
+
+    fn start(&self, _path: &str) -> Start {
+        Start::FanOutUnbiased
     }
 }

@@ -15,7 +15,7 @@ use crate::networks::blocks::{ConvBnRelu, size_of};
 use crate::networks::efficientnet::Padding;
 use crate::networks::encoder::{Encoder, EncoderConfig, EncoderKind};
 use crate::networks::{
-    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, resnet,
+    Architecture, Auxiliary, Heads, InvalidSetting, NetworkOutput, Observe, Settings, Start, resnet,
 };
 use crate::nn::{Conv2d, Conv2dConfig, interpolate_bilinear};
 use crate::weights::NameMap;
@@ -183,8 +183,11 @@ impl Architecture for Deeplabv3 {
         path.starts_with("aux.")
     }
 
-    fn starts_by_channel(&self, path: &str) -> bool {
-        self.backbone.is_depthwise(path)
+    fn start(&self, path: &str) -> Start {
+        if self.backbone.is_depthwise(path) {
+            return Start::FanOutByChannel;
+        }
+        Start::default()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::networks::blocks::{ConvBnRelu, size_of};
 use crate::networks::efficientnet::Padding;
 use crate::networks::encoder::{Encoder, EncoderConfig, EncoderKind};
 use crate::networks::{
-    Architecture, Heads, InvalidSetting, NetworkOutput, Observe, Settings, resnet,
+    Architecture, Heads, InvalidSetting, NetworkOutput, Observe, Settings, Start, resnet,
 };
 use crate::nn::{Conv2d, Conv2dConfig, interpolate_bilinear};
 use crate::weights::NameMap;
@@ -152,8 +152,11 @@ impl Architecture for Deeplabv3plus {
         interpolate_bilinear(self.classifier.forward(map), size, false).into()
     }
 
-    fn starts_by_channel(&self, path: &str) -> bool {
-        self.backbone.is_depthwise(path) || path.ends_with(".dw.weight")
+    fn start(&self, path: &str) -> Start {
+        if self.backbone.is_depthwise(path) || path.ends_with(".dw.weight") {
+            return Start::FanOutByChannel;
+        }
+        Start::default()
     }
 }
 

@@ -18,7 +18,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::blocks::size_of;
 use super::encoder::Encoder;
-use super::{Architecture, Heads, InvalidSetting, NetworkOutput, Observe, Settings, resnet};
+use super::{Architecture, Heads, InvalidSetting, NetworkOutput, Observe, Settings, Start, resnet};
 use crate::nn::{Conv2d, Conv2dConfig, interpolate_bilinear};
 use crate::weights::NameMap;
 pub use config::{EsegConfig, ExtraLevels, Projection, Pyramid, Size};
@@ -139,8 +139,11 @@ impl Architecture for Eseg {
         interpolate_bilinear(logits, size, false).into()
     }
 
-    fn starts_by_channel(&self, path: &str) -> bool {
-        self.encoder.is_depthwise(path) || path.ends_with(".dw.weight")
+    fn start(&self, path: &str) -> Start {
+        if self.encoder.is_depthwise(path) || path.ends_with(".dw.weight") {
+            return Start::FanOutByChannel;
+        }
+        Start::default()
     }
 }
 

@@ -6,9 +6,12 @@ use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::networks::Observe;
 use crate::networks::blocks::{ConvBnRelu, average_halving, depthwise, global_average, norm};
+use crate::networks::{Observe, Start};
 use crate::nn::BatchNorm2d;
+
+/// The deviation of the matrices that a classifier starts with.
+const DEVIATION: f64 = 0.001;
 
 /// Which of the two networks: how many modules there are in stages 3, 4 and 5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -98,7 +101,7 @@ pub struct Linear {
 
 impl Linear {
     fn new(from: usize, to: usize, device: &Device) -> Self {
-        let weight = Initializer::Normal { mean: 0.0, std: 0.001 }.init([to, from], device);
+        let weight = Initializer::Normal { mean: 0.0, std: DEVIATION }.init([to, from], device);
         Self { weight }
     }
 
@@ -208,6 +211,14 @@ impl Stdc {
         let features = self.dropout.forward(relu(self.fc.forward(features)));
         self.linear.forward(features).unsqueeze_dims(&[2, 3])
     }
+}
+
+/// How a layer of the backbone starts: as the default, but for the matrices of the classifier.
+pub fn start(path: &str) -> Start {
+    if path.starts_with("fc.") || path.starts_with("linear.") {
+        return Start::Normal { deviation: DEVIATION };
+    }
+    Start::default()
 }
 
 /// The reference's name of a weight of the backbone: it keeps stem and modules in one sequence.

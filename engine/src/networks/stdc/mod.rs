@@ -18,7 +18,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Heads, InvalidSetting, NetworkOutput, Observe, Settings, share, within};
+use super::{
+    Architecture, Heads, InvalidSetting, NetworkOutput, Observe, Settings, Start, share, within,
+};
 use crate::weights::NameMap;
 pub use backbone::Backbone;
 use backbone::{Stdc, StdcConfig};
@@ -108,5 +110,9 @@ impl Architecture for StdcCls {
     /// The batch norm that is used nowhere.
     fn is_auxiliary(&self, path: &str) -> bool {
         path.starts_with("backbone.bn.")
+    }
+
+    fn start(&self, path: &str) -> Start {
+        backbone::start(path.strip_prefix("backbone.").unwrap_or(path))
     }
 }

@@ -14,6 +14,7 @@ use crate::networks::context_path::{
 };
 use crate::networks::{
     Architecture, Auxiliary, DetailOutput, Heads, InvalidSetting, NetworkOutput, Observe, Settings,
+    Start,
 };
 use crate::weights::NameMap;
 
@@ -192,6 +193,13 @@ impl Architecture for StdcSeg {
     /// The fusion and what is predicted with.
     fn is_head(&self, path: &str) -> bool {
         path.starts_with("ffm.") || path.starts_with("conv_out")
+    }
+
+    fn start(&self, path: &str) -> Start {
+        match path.strip_prefix("backbone.") {
+            Some(path) => backbone::start(path),
+            None => context_path::START,
+        }
     }
 }
 
