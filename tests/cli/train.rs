@@ -17,6 +17,22 @@ fn a_misspelled_key_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_network_that_labels_whole_images_is_refused() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    let text = include_str!("../support/tiny_unet.toml");
+    let unet = "[network.unet]\nbase_channels = 4\ndepth = 2\n";
+    sandbox
+        .write("configs/experiments/classifier.toml", text.replace(unet, "[network.stdc_cls]\n"));
+    let run = sandbox
+        .lamina("train --config configs/experiments/classifier.toml --data data --out run")
+        .exits(2);
+    let reason = "network = stdc_cls: expected a network that labels pixels";
+    assert!(run.stderr.contains(reason), "{run}");
+    assert!(!sandbox.path("run").exists());
+}
+
+#[test]
 fn the_data_must_be_named() {
     let sandbox = Sandbox::new();
     write_tiny_experiment(&sandbox);

@@ -70,3 +70,24 @@ fn vote(base: &Shapes, more: &Shapes, size: usize, scope: &Scope<'_>) -> Option<
     // The smallest of equals.
     votes.into_iter().rev().max_by_key(|(_, count)| *count).map(|(size, _)| size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::networks::catalogue;
+
+    #[test]
+    fn every_form_is_found_by_name_in_its_own_weights_and_tells_its_sizes() {
+        for entry in catalogue() {
+            let sizes = Sizes { channels: 5, classes: 7 };
+            let own = shapes_of(&entry.config, sizes);
+            let file = own.iter().map(|(name, shape)| (format!("module.{name}"), shape.clone()));
+            let file: Shapes = file.collect();
+            let names = entry.config.name_map();
+            let scope = Scope::find(&file, &shapes_of(&entry.config, BASE), &names);
+            assert_eq!(scope.prefix, "module.", "{}", entry.name);
+            assert_eq!(infer(&entry.config, &scope), [Some(5), Some(7)], "{}", entry.name);
+            assert!(scope.misfit(&own).is_empty(), "{}: {}", entry.name, scope.misfit(&own));
+        }
+    }
+}
