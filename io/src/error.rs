@@ -41,18 +41,20 @@ pub enum VolumeError {
         source: io::Error,
     },
 
-    /// The gzip data is cut off or fails its checksum.
-    #[error("expected whole gzip data, found it damaged or cut off: {path}")]
-    Gzip {
+    /// Packed data are cut off, fail their checksum, or are none.
+    #[error("expected whole {coding} data, found it damaged or cut off: {path}")]
+    Packed {
         /// The file.
         path: PathBuf,
+        /// How they are packed.
+        coding: &'static str,
         /// What the decoder said.
         #[source]
         source: io::Error,
     },
 
     /// The file is of another kind.
-    #[error("expected a NIfTI file, found {found}: {path}")]
+    #[error("expected a NIfTI, MetaImage or NRRD file, found {found}: {path}")]
     Format {
         /// The file.
         path: PathBuf,
@@ -150,6 +152,26 @@ pub enum VolumeError {
         partner: String,
     },
 
+    /// A header names a file for its voxels that is none.
+    #[error("expected its voxels in {named:?}, found {found}: {path}")]
+    DataFile {
+        /// The header.
+        path: PathBuf,
+        /// The file, as the header calls it.
+        named: String,
+        /// What is there.
+        found: &'static str,
+    },
+
+    /// A header would have to name its data file in a way that its format reads as something else.
+    #[error("expected a name that its header can hold, without {found}: {path}")]
+    UnspeakableName {
+        /// The name.
+        path: PathBuf,
+        /// What it holds.
+        found: &'static str,
+    },
+
     /// A label map holds something other than labels.
     #[error(
         "expected labels that are whole numbers from 0 to 255, found {value} at voxel {index:?} (x, y, z): {path}"
@@ -164,7 +186,9 @@ pub enum VolumeError {
     },
 
     /// The output's name does not say which format is meant.
-    #[error("expected a name that ends in .nii, .nii.gz, .hdr, .img, .hdr.gz or .img.gz: {path}")]
+    #[error(
+        "expected a name that ends in .nii, .nii.gz, .hdr, .img, .hdr.gz, .img.gz, .mha, .mhd, .nrrd or .nhdr: {path}"
+    )]
     OutputName {
         /// The name.
         path: PathBuf,
@@ -195,7 +219,7 @@ impl VolumeError {
             Self::Open { path, .. }
             | Self::NotAFile { path, .. }
             | Self::Read { path, .. }
-            | Self::Gzip { path, .. }
+            | Self::Packed { path, .. }
             | Self::Format { path, .. }
             | Self::Truncated { path, .. }
             | Self::Header { path, .. }
@@ -205,6 +229,8 @@ impl VolumeError {
             | Self::VolumeIndex { path, .. }
             | Self::TooLarge { path, .. }
             | Self::Partner { path, .. }
+            | Self::DataFile { path, .. }
+            | Self::UnspeakableName { path, .. }
             | Self::NotALabel { path, .. }
             | Self::OutputName { path }
             | Self::OutputFolder { path }

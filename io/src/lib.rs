@@ -5,6 +5,8 @@
 //! `[depth, height, width]`, world coordinates RAS millimeters; formats that differ are
 //! turned here and nowhere else.
 //!
+//! NIfTI, MetaImage and NRRD are read by their content and written by the file's name.
+//!
 //! - In: [`read_volume`], [`read_labels`], and [`read_info`] for a look without loading.
 //! - Out: [`write_volume`], [`write_labels`], and [`atomic::write_atomically`] for any file.
 //! - Without files: [`synthetic`].
@@ -37,13 +39,23 @@ pub mod synthetic;
 mod affine;
 mod axes;
 mod error;
+mod fields;
+mod format;
 mod geometry;
+mod image;
 mod input;
 mod label;
+mod lps;
+mod metaimage;
 mod nifti;
+mod nrrd;
+mod output;
+mod parts;
 mod read;
 mod source;
 mod statistics;
+mod text;
+mod unpack;
 mod volume;
 mod voxels;
 mod write;
@@ -51,12 +63,10 @@ mod write;
 pub use affine::Affine;
 pub use axes::AxisOrder;
 pub use error::VolumeError;
+pub use format::{SUPPORTED_NAMES, case_stem, files_of, is_supported_name, output_files};
 pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
 pub use label::LabelVolume;
-pub use read::{
-    FileInfo, Limits, ReadOptions, case_stem, files_of, is_supported_name, read_info, read_labels,
-    read_volume,
-};
+pub use read::{FileInfo, Limits, ReadOptions, read_info, read_labels, read_volume};
 pub use source::SourceHeader;
 pub use statistics::Statistics;
 pub use volume::{Modality, Rescale, Volume};

@@ -3,15 +3,15 @@
 //! This is where files come in; what the bytes of a format mean is left to its module.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use crate::error::VolumeError;
+use crate::format;
+use crate::image::{Description, Image};
 use crate::label::LabelVolume;
-use crate::nifti::{Image, Kind, Name, Version};
-use crate::source::SourceHeader;
 use crate::statistics::Tally;
 use crate::volume::Volume;
 use crate::voxels::{Scalar, StoredType, with_type};
@@ -21,7 +21,7 @@ use crate::voxels::{Scalar, StoredType, with_type};
 pub struct Limits {
     /// Most bytes that one volume may take in memory, as it was stored.
     pub max_bytes: u64,
-    /// Most bytes of voxels per byte of gzip data...
+    /// Most bytes of voxels per byte of packed data, gzip or other...
     pub gzip_ratio: u64,
     /// ...once there are more than these. Small label maps may be almost nothing when
     /// compressed, a gigabyte of nothing is an attack.
@@ -70,23 +70,18 @@ impl ReadOptions {
 /// ```
 pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeError> {
     let mut image = open_volume(path, options)?;
-    let voxels = with_type!(image.header.stored, T => {
+    let voxels = with_type!(image.description.stored, T => {
         let mut values: Vec<T> = reserve(&image, path, &options.limits)?;
-        image.for_each_chunk(image.header.volume_bytes, |chunk| {
+        image.for_each_chunk(image.description.sizes.volume_bytes, |chunk| {
             values.extend_from_slice(chunk);
             Ok(())
         })?;
         image.finish(&options.limits)?;
         Scalar::into_voxels(into_array(values, &image))
     });
-    tracing::debug!(stored = image.header.stored.name(), shape = ?image.header.dims, "volume read");
-    Ok(Volume {
-        voxels,
-        rescale: image.header.rescale,
-        geometry: image.header.geometry,
-        modality: None,
-        source: SourceHeader { nifti: Some(image.header.placement) },
-    })
+    tracing::debug!(stored = image.description.stored.name(), shape = ?image.description.dims, "volume read");
+    let Description { rescale, geometry, modality, source, .. } = image.description;
+    Ok(Volume { voxels, rescale, geometry, modality, source })
 }
 
 /// Reads a label map, stored as whatever type, whose values are whole and from 0 to 255.
@@ -96,10 +91,10 @@ pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeE
 pub fn read_labels(path: &Path, options: &ReadOptions) -> Result<LabelVolume, VolumeError> {
     let mut image = open_volume(path, options)?;
     let mut labels: Vec<u8> = reserve(&image, path, &options.limits)?;
-    let rescale = image.header.rescale;
-    let [_, height, width] = image.header.geometry.shape();
-    let bytes = image.header.volume_bytes;
-    with_type!(image.header.stored, T => image.for_each_chunk(bytes, |chunk: &[T]| {
+    let rescale = image.description.rescale;
+    let [_, height, width] = image.description.geometry.shape();
+    let bytes = image.description.sizes.volume_bytes;
+    with_type!(image.description.stored, T => image.for_each_chunk(bytes, |chunk: &[T]| {
         for &stored in chunk {
             let value = rescale.apply(stored.to_f64());
             let label = value as u8;
@@ -115,19 +110,19 @@ pub fn read_labels(path: &Path, options: &ReadOptions) -> Result<LabelVolume, Vo
     image.finish(&options.limits)?;
     Ok(LabelVolume {
         labels: into_array(labels, &image),
-        geometry: image.header.geometry,
-        source: SourceHeader { nifti: Some(image.header.placement) },
+        geometry: image.description.geometry,
+        source: image.description.source,
     })
 }
 
 /// Opens a file at the volume that the options ask for.
 fn open_volume(path: &Path, options: &ReadOptions) -> Result<Image, VolumeError> {
-    let mut image = Image::open(path, &options.limits)?;
-    let volumes = image.header.volumes;
+    let mut image = format::open(path, &options.limits)?;
+    let volumes = image.description.sizes.volumes;
     let chosen = match options.volume {
         None if volumes == 1 => 0,
         None => {
-            let found = image.header.dims.len();
+            let found = image.description.dims.len();
             return Err(VolumeError::Dimensions { path: path.to_owned(), found, volumes });
         }
         Some(chosen) if (chosen as u64) < volumes => chosen as u64,
@@ -139,7 +134,7 @@ fn open_volume(path: &Path, options: &ReadOptions) -> Result<Image, VolumeError>
             });
         }
     };
-    let (limit, declared) = (options.limits.max_bytes, image.header.volume_bytes);
+    let (limit, declared) = (options.limits.max_bytes, image.description.sizes.volume_bytes);
     if declared > limit {
         let reason = "the limit for one volume";
         return Err(VolumeError::TooLarge { path: path.to_owned(), reason, limit, declared });
@@ -150,20 +145,20 @@ fn open_volume(path: &Path, options: &ReadOptions) -> Result<Image, VolumeError>
 
 /// Room for one volume of `T`, or an error where the machine has none.
 fn reserve<T>(image: &Image, path: &Path, limits: &Limits) -> Result<Vec<T>, VolumeError> {
-    let count = image.header.geometry.shape().iter().product();
+    let count = image.description.geometry.shape().iter().product();
     let mut values = Vec::new();
     values.try_reserve_exact(count).map_err(|_| VolumeError::TooLarge {
         path: path.to_owned(),
         reason: "the memory of this machine",
         limit: limits.max_bytes,
-        declared: image.header.volume_bytes,
+        declared: image.description.sizes.volume_bytes,
     })?;
     Ok(values)
 }
 
 /// Voxels in the order of the file are an array `[depth, height, width]` as they are.
 fn into_array<T>(values: Vec<T>, image: &Image) -> Array3<T> {
-    let array = Array3::from_shape_vec(image.header.geometry.shape(), values);
+    let array = Array3::from_shape_vec(image.description.geometry.shape(), values);
     array.expect("as many voxels were read as the shape has")
 }
 
@@ -172,7 +167,7 @@ fn into_array<T>(values: Vec<T>, image: &Image) -> Array3<T> {
 pub struct FileInfo {
     /// The file, as the user gave it.
     pub path: String,
-    /// `nifti-1` or `nifti-2`.
+    /// `nifti-1`, `nifti-2`, `metaimage` or `nrrd`.
     pub format: String,
     /// Voxels along x, y, z, t and so on, as the file declares them.
     pub shape: Vec<u64>,
@@ -203,24 +198,20 @@ pub struct FileInfo {
 /// # Errors
 /// As [`read_volume`], but several volumes are fine.
 pub fn read_info(path: &Path, limits: &Limits) -> Result<FileInfo, VolumeError> {
-    let mut image = Image::open(path, limits)?;
-    let mut tally = Tally::new(image.header.rescale);
+    let mut image = format::open(path, limits)?;
+    let mut tally = Tally::new(image.description.rescale);
     image.seek_volume(0)?;
-    let bytes = image.header.all_bytes();
-    with_type!(image.header.stored, T => image.for_each_chunk(bytes, |chunk: &[T]| {
+    let bytes = image.description.sizes.all_bytes();
+    with_type!(image.description.stored, T => image.for_each_chunk(bytes, |chunk: &[T]| {
         tally.add(chunk);
         Ok(())
     }))?;
     image.finish(limits)?;
     let statistics = tally.statistics();
-    let header = image.header;
-    let format = match header.version {
-        Version::One => "nifti-1",
-        Version::Two => "nifti-2",
-    };
+    let header = image.description;
     Ok(FileInfo {
         path: path.display().to_string(),
-        format: format.to_owned(),
+        format: header.format.to_owned(),
         shape: header.dims,
         spacing_mm: header.geometry.spacing_mm(),
         affine: header.geometry.ras_from_index().rows(),
@@ -232,62 +223,4 @@ pub fn read_info(path: &Path, limits: &Limits) -> Result<FileInfo, VolumeError> 
         nonfinite: statistics.nonfinite,
         labels: tally.counts(),
     })
-}
-
-/// Whether a scan of a folder should take a file of this name for a case: `.nii` and
-/// `.hdr`, each with or without `.gz`, and not hidden.
-///
-/// The `.img` of a pair is left to its `.hdr`, so that the case is not met twice; the
-/// `read_…` functions take either.
-pub fn is_supported_name(path: &Path) -> bool {
-    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    !hidden && matches!(Name::of(path).kind, Kind::Single | Kind::Header)
-}
-
-/// The files that an image is made of: both halves of a pair, the header first, or the one.
-pub fn files_of(path: &Path) -> Vec<PathBuf> {
-    let name = Name::of(path);
-    let (header, voxels) = match name.kind {
-        Kind::Header => (None, name.find_partner("img")),
-        Kind::Voxels => (name.find_partner("hdr"), None),
-        Kind::Single | Kind::Other => (None, None),
-    };
-    header.into_iter().chain([path.to_owned()]).chain(voxels).collect()
-}
-
-/// A file's name without its folder and endings: "x" for "cases/x.nii.gz".
-pub fn case_stem(path: &Path) -> String {
-    let name = Name::of(path);
-    match name.kind {
-        Kind::Single | Kind::Header | Kind::Voxels => name.stem(),
-        Kind::Other => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scan_takes_one_file_of_a_pair() {
-        for name in ["a.nii", "a.nii.gz", "A.NII.GZ", "b/a.hdr", "a.hdr.gz"] {
-            assert!(is_supported_name(Path::new(name)), "{name}");
-        }
-        for name in ["a.img", "a.img.gz", "._a.nii.gz", ".nii", "a.mgz", "a.gz", "a", ""] {
-            assert!(!is_supported_name(Path::new(name)), "{name}");
-        }
-    }
-
-    #[test]
-    fn stems_lose_both_endings() {
-        for (name, stem) in [
-            ("b/x.nii.gz", "x"),
-            ("x.1.nii", "x.1"),
-            ("x.IMG", "x"),
-            ("x.tar.gz", "x.tar"),
-            ("x", "x"),
-        ] {
-            assert_eq!(case_stem(Path::new(name)), stem);
-        }
-    }
 }

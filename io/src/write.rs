@@ -5,16 +5,22 @@
 
 use std::path::Path;
 
+use ndarray::Array3;
+
 use crate::error::VolumeError;
+use crate::format::Format;
 use crate::label::LabelVolume;
-use crate::nifti::{Output, write};
+use crate::output::Output;
 use crate::volume::{Rescale, Volume};
-use crate::voxels::with_voxels;
+use crate::voxels::{Scalar, StoredType, with_voxels};
+use crate::{metaimage, nifti, nrrd};
 
 /// Writes a label map as `uint8`, with the geometry and codes of the file that its
 /// [`source`](LabelVolume::source) came from.
 ///
-/// A name that ends in `.hdr` or `.img` gives a pair, one in `.gz` is compressed.
+/// A name that ends in `.hdr` or `.img` gives a pair, one in `.gz` is compressed. MetaImage
+/// and NRRD are compressed in any case, `.mhd` and `.nhdr` with the voxels beside them
+/// in `.zraw` and `.raw.gz`; they are written in LPS and know no codes.
 ///
 /// # Errors
 /// If the name has another ending, or the file cannot be written.
@@ -33,7 +39,7 @@ use crate::voxels::with_voxels;
 pub fn write_labels(path: &Path, labels: &LabelVolume) -> Result<(), VolumeError> {
     let output = Output {
         geometry: &labels.geometry,
-        source: labels.source.nifti.as_ref(),
+        source: &labels.source,
         rescale: Rescale::IDENTITY,
         labels: true,
     };
@@ -43,14 +49,57 @@ pub fn write_labels(path: &Path, labels: &LabelVolume) -> Result<(), VolumeError
 /// Writes an image in the type that it was stored in, with its rescaling, and with the
 /// geometry and codes of the file that it came from.
 ///
+/// MetaImage and NRRD, which are not compressed here, know no rescaling: where there is
+/// one, they get the values themselves, as `float32` for stored types of 8 and 16 bits and
+/// as `float64` for the others.
+///
 /// # Errors
-/// If the name has an ending other than those of NIfTI, or the file cannot be written.
+/// If the name has no ending that we write, or the file cannot be written.
 pub fn write_volume(path: &Path, volume: &Volume) -> Result<(), VolumeError> {
+    let has_rescale = Format::of_name(path) == Some(Format::Nifti);
+    if !volume.rescale.is_identity() && !has_rescale {
+        return match volume.voxels.stored_type() {
+            StoredType::U8 | StoredType::I8 | StoredType::U16 | StoredType::I16 => {
+                write_values(path, volume, &volume.to_f32())
+            }
+            _ => with_voxels!(&volume.voxels, array => {
+                write_values(path, volume, &array.mapv(|stored| volume.rescale.apply(stored.to_f64())))
+            }),
+        };
+    }
     let output = Output {
         geometry: &volume.geometry,
-        source: volume.source.nifti.as_ref(),
+        source: &volume.source,
         rescale: volume.rescale,
         labels: false,
     };
     with_voxels!(&volume.voxels, array => write(path, array, &output))
+}
+
+/// Writes what the stored numbers stand for.
+fn write_values<T: Scalar>(
+    path: &Path,
+    volume: &Volume,
+    values: &Array3<T>,
+) -> Result<(), VolumeError> {
+    let output = Output {
+        geometry: &volume.geometry,
+        source: &volume.source,
+        rescale: Rescale::IDENTITY,
+        labels: false,
+    };
+    write(path, values, &output)
+}
+
+fn write<T: Scalar>(
+    path: &Path,
+    voxels: &Array3<T>,
+    output: &Output<'_>,
+) -> Result<(), VolumeError> {
+    match Format::of_name(path) {
+        Some(Format::Nifti) => nifti::write(path, voxels, output),
+        Some(Format::MetaImage) => metaimage::write(path, voxels, output),
+        Some(Format::Nrrd) => nrrd::write(path, voxels, output),
+        None => Err(VolumeError::OutputName { path: path.to_owned() }),
+    }
 }

@@ -260,7 +260,7 @@ fn other_formats_are_named() {
     mgh[3] = 1;
     mgh[7] = 4;
     let files: [(&[u8], &str); 7] = [
-        (&analyze, "expected a NIfTI file, found Analyze 7.5 or SPM, not NIfTI"),
+        (&analyze, "expected a NIfTI, MetaImage or NRRD file, found Analyze 7.5 or SPM, not NIfTI"),
         (&dicom, "found a DICOM file"),
         (&mgh, "found an MGH or MGZ file, which is not supported"),
         (b"\x89PNG\r\n", "found a PNG picture"),
@@ -293,10 +293,10 @@ fn a_wrong_checksum_is_noticed() {
     zipped[at] ^= 1;
     let path = folder.file("case.nii.gz", &zipped);
     assert!(message(&path, read(&path)).contains("expected whole gzip data"));
-    assert!(matches!(read_info(&path, &Limits::default()), Err(VolumeError::Gzip { .. })));
+    assert!(matches!(read_info(&path, &Limits::default()), Err(VolumeError::Packed { .. })));
     assert!(matches!(
         read_labels(&path, &ReadOptions::default()),
-        Err(VolumeError::Gzip { .. } | VolumeError::NotALabel { .. })
+        Err(VolumeError::Packed { .. } | VolumeError::NotALabel { .. })
     ));
 }
 
@@ -307,7 +307,7 @@ fn a_size_that_the_file_cannot_hold_is_refused_before_memory_is_taken() {
     made.i16(42, 32000).i16(44, 32000).i16(46, 32000);
     let path = folder.file("case.nii.gz", &gzip(&made.bytes));
     let message = message(&path, read(&path));
-    assert!(message.contains("what gzip data of this size can hold"), "{message}");
+    assert!(message.contains("what packed data of this size can hold"), "{message}");
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn a_bomb_is_refused() {
     let limits = Limits { gzip_free_bytes: 1 << 20, ..Limits::default() };
     let options = ReadOptions { limits, ..ReadOptions::default() };
     let refused = message(&path, read_volume(&path, &options));
-    assert!(refused.contains("the limit for gzip data of this size"), "{refused}");
+    assert!(refused.contains("the limit for packed data of this size"), "{refused}");
 
     let limits = Limits { max_bytes: 1 << 20, ..Limits::default() };
     let options = ReadOptions { limits, ..ReadOptions::default() };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::read::{case_stem, is_supported_name};
+use crate::format::{case_stem, is_supported_name};
 
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -11,22 +11,12 @@ use super::layout::{
 use super::placement::Placement;
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
+use crate::image::{Description, Fault, Sizes, array_shape};
+use crate::source::SourceHeader;
 use crate::volume::Rescale;
 use crate::voxels::{ByteOrder, StoredType};
 
-/// A field that does not hold what it must.
-#[derive(Debug)]
-pub(crate) struct Fault {
-    field: String,
-    expected: String,
-    found: String,
-}
-
 impl Fault {
-    pub(crate) fn new(field: &str, expected: impl Into<String>, found: impl Display) -> Self {
-        Self { field: field.to_owned(), expected: expected.into(), found: format!("{found}") }
-    }
-
     pub(crate) fn entry(
         field: Field,
         index: usize,
@@ -35,39 +25,20 @@ impl Fault {
     ) -> Self {
         Self::new(&format!("{}[{index}]", field.name), expected, found)
     }
-
-    fn at(self, path: &Path) -> VolumeError {
-        let Self { field, expected, found } = self;
-        VolumeError::Header { path: path.to_owned(), field, expected, found }
-    }
 }
 
 /// A header whose fields make sense, each alone and together.
 #[derive(Debug)]
 pub(crate) struct Header {
-    pub(crate) version: Version,
-    pub(crate) order: ByteOrder,
     /// Whether the voxels are in a file of their own.
     pub(crate) pair: bool,
-    /// Voxels along x, y, z, t and so on, as declared.
-    pub(crate) dims: Vec<u64>,
-    pub(crate) stored: StoredType,
     /// Where the voxels start.
     pub(crate) offset: u64,
-    pub(crate) rescale: Rescale,
-    pub(crate) placement: Placement,
-    pub(crate) geometry: Geometry,
-    /// Bytes of one three-dimensional volume.
-    pub(crate) volume_bytes: u64,
-    /// How many of them there are.
-    pub(crate) volumes: u64,
+    pub(crate) description: Description,
 }
 
 /// What the first bytes of a file say about its header.
 pub(crate) fn recognize(bytes: &[u8], path: &Path) -> Result<(Version, ByteOrder), VolumeError> {
-    if let Some(found) = other_format(bytes) {
-        return Err(VolumeError::Format { path: path.to_owned(), found: found.to_owned() });
-    }
     let Some(first) = bytes.first_chunk() else {
         return Err(truncated(bytes, Version::One, path));
     };
@@ -105,25 +76,6 @@ fn truncated(bytes: &[u8], version: Version, path: &Path) -> VolumeError {
     }
 }
 
-/// Formats that users are likely to take for NIfTI, by how they start.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.get(128..132) == Some(b"DICM") {
-        return Some("a DICOM file");
-    }
-    let starts: [(&[u8], &str); 9] = [
-        (b"\x00\x00\x00\x01\x00\x00", "an MGH or MGZ file, which is not supported"),
-        (b"\x89PNG", "a PNG picture"),
-        (b"\xff\xd8\xff", "a JPEG picture"),
-        (b"NRRD", "an NRRD file"),
-        (b"ObjectType", "a MetaImage file"),
-        (b"\x89HDF", "an HDF5 or MINC file"),
-        (b"PK\x03\x04", "a zip archive"),
-        (b"version https://git-lfs", "a pointer left by Git LFS in place of the file"),
-        (b"<", "a web page or XML"),
-    ];
-    starts.into_iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| name)
-}
-
 impl Header {
     /// Checks a header of which [`recognize`] has found the version and byte order.
     pub(crate) fn parse(
@@ -142,35 +94,35 @@ impl Header {
         }
         let dims = dims(&fields).map_err(fault)?;
         let stored = stored_type(&fields, path)?;
-        let (volume_bytes, volumes) = sizes(&dims, stored, path)?;
+        let sizes = Sizes::of(&dims, stored).ok_or_else(|| {
+            let expected = "a size that fits into memory";
+            Fault::new(DIM.name, expected, format!("{dims:?}")).at(path)
+        })?;
         let offset = offset(&fields, version, pair).map_err(fault)?;
         let rescale = rescale(&fields).map_err(fault)?;
         let placement = placement(&fields, version).map_err(fault)?;
 
-        let along = |axis: usize| dims.get(axis).copied().unwrap_or(1);
-        let shape = [along(0), along(1), along(2)];
-        let ras_from_index = placement.ras_from_index(shape).map_err(fault)?;
-        let array_shape = [along(2), along(1), along(0)].map(|n| n as usize);
+        let array_shape = array_shape(&dims);
+        let [depth, height, width] = array_shape.map(|n| n as u64);
+        let ras_from_index = placement.ras_from_index([width, height, depth]).map_err(fault)?;
         let geometry = Geometry::new(array_shape, ras_from_index)
             .map_err(|source| VolumeError::Geometry { path: path.to_owned(), source })?;
-        Ok(Self {
-            version,
-            order,
-            pair,
+        let format = match version {
+            Version::One => "nifti-1",
+            Version::Two => "nifti-2",
+        };
+        let description = Description {
+            format,
             dims,
             stored,
-            offset,
+            order,
             rescale,
-            placement,
             geometry,
-            volume_bytes,
-            volumes,
-        })
-    }
-
-    /// Bytes of all volumes; [`sizes`] has checked that they can be counted.
-    pub(crate) fn all_bytes(&self) -> u64 {
-        self.volume_bytes * self.volumes
+            modality: None, // NIfTI has no place for it
+            source: SourceHeader { nifti: Some(placement), ..SourceHeader::default() },
+            sizes,
+        };
+        Ok(Self { pair, offset, description })
     }
 }
 
@@ -242,23 +194,6 @@ fn stored_type(fields: &Fields<&[u8]>, path: &Path) -> Result<StoredType, Volume
         return Err(Fault::new(BITPIX.name, expected, bits).at(path));
     }
     Ok(stored)
-}
-
-/// Bytes of one volume, and how many volumes there are.
-fn sizes(dims: &[u64], stored: StoredType, path: &Path) -> Result<(u64, u64), VolumeError> {
-    let product = |dims: &[u64]| dims.iter().try_fold(1_u64, |product, &n| product.checked_mul(n));
-    let (spatial, rest) = dims.split_at(dims.len().min(3));
-    let volume_bytes =
-        product(spatial).and_then(|voxels| voxels.checked_mul(stored.bytes() as u64));
-    let counted = volume_bytes.zip(product(rest)).filter(|(bytes, volumes)| {
-        // Room for the offset, and for `usize` and `isize` of this machine.
-        bytes
-            .checked_mul(*volumes)
-            .is_some_and(|all| isize::try_from(all).is_ok() && all < u64::MAX / 4)
-    });
-    counted.ok_or_else(|| {
-        Fault::new(DIM.name, "a size that fits into memory", format!("{dims:?}")).at(path)
-    })
 }
 
 fn offset(fields: &Fields<&[u8]>, version: Version, pair: bool) -> Result<u64, Fault> {

@@ -1,9 +1,9 @@
 //! Where a NIfTI header places its voxels: sform over qform over pixdim.
 
-use super::header::Fault;
 use super::layout::{PIXDIM, QUATERN, Version};
 use crate::affine::{Affine, dot};
 use crate::geometry::Geometry;
+use crate::image::Fault;
 
 /// What a qform, in single precision, may miss the grid by, as a share of a voxel.
 const ROUNDING: f64 = 1e-3;

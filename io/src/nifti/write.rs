@@ -16,30 +16,14 @@ use super::names::{Kind, Name};
 use super::placement::Placement;
 use crate::atomic::Pending;
 use crate::error::VolumeError;
-use crate::geometry::Geometry;
-use crate::volume::Rescale;
+use crate::output::{DEFLATE_LEVEL, Output, write_voxels};
 use crate::voxels::{Scalar, StoredType};
-
-/// What to write beside the voxels.
-pub(crate) struct Output<'a> {
-    pub(crate) geometry: &'a Geometry,
-    pub(crate) source: Option<&'a Placement>,
-    pub(crate) rescale: Rescale,
-    /// Whether the voxels are labels.
-    pub(crate) labels: bool,
-}
 
 /// `NIFTI_INTENT_LABEL`.
 const INTENT_LABEL: f64 = 1002.0;
 
-/// Fast, and a tenth larger than the slowest.
-const GZIP_LEVEL: u32 = 4;
-
 /// The longest axis that version 1 can say.
 const LONGEST_AXIS: usize = i16::MAX as usize;
-
-/// Bytes turned at a time.
-const CHUNK_VOXELS: usize = 32 * 1024;
 
 /// Writes `voxels` under `path`, or under the two names of a pair if it is one of them.
 pub(crate) fn write<T: Scalar>(
@@ -86,26 +70,14 @@ fn packed(
     if !gzip {
         return write(file);
     }
-    let mut encoder = GzEncoder::new(file, Compression::new(GZIP_LEVEL));
+    let mut encoder = GzEncoder::new(file, Compression::new(DEFLATE_LEVEL));
     write(&mut encoder)?;
     encoder.finish().map(|_| ())
 }
 
-fn write_voxels<T: Scalar>(out: &mut dyn Write, voxels: &Array3<T>) -> io::Result<()> {
-    let voxels = voxels.as_standard_layout();
-    let mut bytes = Vec::new();
-    let slice = voxels.as_slice().ok_or_else(|| io::Error::other("voxels are not in order"))?;
-    for chunk in slice.chunks(CHUNK_VOXELS) {
-        bytes.clear();
-        T::append_bytes(chunk, &mut bytes);
-        out.write_all(&bytes)?;
-    }
-    Ok(())
-}
-
 /// The header, with the four bytes that say that nothing extends it.
 fn header(output: &Output<'_>, stored: StoredType, pair: bool) -> Vec<u8> {
-    let placement = Placement::for_geometry(output.geometry, output.source);
+    let placement = Placement::for_geometry(output.geometry, output.source.nifti.as_ref());
     let [depth, height, width] = output.geometry.shape();
     let long = [depth, height, width].into_iter().any(|n| n > LONGEST_AXIS);
     let version = if long { Version::Two } else { placement.version };

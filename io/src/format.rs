@@ -1,0 +1,220 @@
+//! Which format a file is: by its content where it is read, by its name where it is written.
+//!
+//! A format is a module with an `open`, which yields an [`Image`], and a `write`; this is
+//! the one place that lists them.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::VolumeError;
+use crate::image::Image;
+use crate::input::{GZIP_MAGIC, Input};
+use crate::read::Limits;
+use crate::{metaimage, nifti, nrrd};
+
+/// The formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Nifti,
+    MetaImage,
+    Nrrd,
+}
+
+/// The endings that [`is_supported_name`] knows, for messages.
+pub const SUPPORTED_NAMES: &str = ".nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd or .nhdr/.raw";
+
+/// How much of a file is looked at; MetaIO looks as far for the keys of its own format.
+const LOOK_BYTES: usize = 8000;
+
+impl Format {
+    /// The format that `path` is called after.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        if nifti::Name::of(path).kind != nifti::Kind::Other {
+            return Some(Self::Nifti);
+        }
+        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
+        match ending.as_str() {
+            "mha" | "mhd" => Some(Self::MetaImage),
+            "nrrd" | "nhdr" => Some(Self::Nrrd),
+            _ => None,
+        }
+    }
+
+    /// The format of a file that starts with `bytes`.
+    fn of_content(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            bytes if nrrd::is_header(bytes) => Some(Self::Nrrd),
+            bytes if nifti::is_header(bytes) => Some(Self::Nifti),
+            bytes if metaimage::is_header(bytes) => Some(Self::MetaImage),
+            _ => None,
+        }
+    }
+}
+
+/// Opens an image up to its first voxel: by its content, and by its name only where the
+/// content says nothing, as in the `.img` of a pair.
+pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Image, VolumeError> {
+    match format_of(path)? {
+        Format::Nifti => nifti::open(path, limits),
+        Format::MetaImage => metaimage::open(path, limits),
+        Format::Nrrd => nrrd::open(path, limits),
+    }
+}
+
+fn format_of(path: &Path) -> Result<Format, VolumeError> {
+    if nifti::Name::of(path).kind == nifti::Kind::Voxels {
+        return Ok(Format::Nifti); // bare voxels may look like anything
+    }
+    let mut input = Input::open_plain(path)?;
+    let packed = input.peek()?.starts_with(GZIP_MAGIC);
+    if packed {
+        input = Input::open(path, None)?;
+    }
+    let mut start = vec![0; LOOK_BYTES];
+    // Damage is for the reader of the format to report.
+    let filled = input.fill(&mut start).unwrap_or(0);
+    start.truncate(filled);
+    let refuse =
+        |found: &str| Err(VolumeError::Format { path: path.to_owned(), found: found.to_owned() });
+    match Format::of_content(&start) {
+        Some(Format::MetaImage | Format::Nrrd) if packed => {
+            refuse("a MetaImage or NRRD file inside of gzip data, which is to be unpacked first")
+        }
+        Some(format) => Ok(format),
+        None => match foreign(&start) {
+            Some(found) => refuse(found),
+            None => Ok(Format::of_name(path).unwrap_or(Format::Nifti)),
+        },
+    }
+}
+
+/// Formats that users are likely to take for ours, by how they start.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.get(128..132) == Some(b"DICM") {
+        return Some("a DICOM file");
+    }
+    let starts: [(&[u8], &str); 8] = [
+        (b"\x00\x00\x00\x01\x00\x00", "an MGH or MGZ file, which is not supported"),
+        (b"\x89PNG", "a PNG picture"),
+        (b"\xff\xd8\xff", "a JPEG picture"),
+        (b"ObjectType", "a MetaIO file that is no image"),
+        (b"\x89HDF", "an HDF5 or MINC file"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"version https://git-lfs", "a pointer left by Git LFS in place of the file"),
+        (b"<", "a web page or XML"),
+    ];
+    starts.into_iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| name)
+}
+
+/// Whether a scan of a folder should take a file of this name for a case: `.nii` and
+/// `.hdr`, each with or without `.gz`, `.mha`, `.mhd`, `.nrrd` and `.nhdr`, and not hidden.
+///
+/// The `.img` of a pair is left to its `.hdr`, so that the case is not met twice; the
+/// `read_…` functions take either.
+pub fn is_supported_name(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let voxels_only = nifti::Name::of(path).kind == nifti::Kind::Voxels;
+    !hidden && !voxels_only && Format::of_name(path).is_some()
+}
+
+/// The files that an image is made of, in the order in which they are read: both halves of
+/// a pair, a header and what it names, or the one file.
+pub fn files_of(path: &Path) -> Vec<PathBuf> {
+    let named = match format_of(path) {
+        Ok(Format::MetaImage) => metaimage::data_files(path),
+        Ok(Format::Nrrd) => nrrd::data_files(path),
+        Ok(Format::Nifti) | Err(_) => return pair(path),
+    };
+    std::iter::once(path.to_owned()).chain(named).collect()
+}
+
+fn pair(path: &Path) -> Vec<PathBuf> {
+    let name = nifti::Name::of(path);
+    let (header, voxels) = match name.kind {
+        nifti::Kind::Header => (None, name.find_partner("img")),
+        nifti::Kind::Voxels => (name.find_partner("hdr"), None),
+        nifti::Kind::Single | nifti::Kind::Other => (None, None),
+    };
+    header.into_iter().chain([path.to_owned()]).chain(voxels).collect()
+}
+
+/// The files that writing a label map or an image under this name makes, or replaces.
+pub fn output_files(path: &Path) -> Vec<PathBuf> {
+    let beside = match Format::of_name(path) {
+        Some(Format::Nifti) => {
+            let name = nifti::Name::of(path);
+            match name.kind {
+                nifti::Kind::Header => vec![name.partner("img")],
+                nifti::Kind::Voxels => vec![name.partner("hdr")],
+                nifti::Kind::Single | nifti::Kind::Other => Vec::new(),
+            }
+        }
+        Some(Format::MetaImage) => metaimage::output_data_files(path),
+        Some(Format::Nrrd) => nrrd::output_data_files(path),
+        None => Vec::new(),
+    };
+    std::iter::once(path.to_owned()).chain(beside).collect()
+}
+
+/// A file's name without its folder and endings: "x" for "cases/x.nii.gz".
+pub fn case_stem(path: &Path) -> String {
+    let name = nifti::Name::of(path);
+    match name.kind {
+        nifti::Kind::Single | nifti::Kind::Header | nifti::Kind::Voxels => name.stem(),
+        nifti::Kind::Other => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scan_takes_one_file_of_each_case() {
+        for name in [
+            "a.nii",
+            "a.nii.gz",
+            "A.NII.GZ",
+            "b/a.hdr",
+            "a.hdr.gz",
+            "a.mha",
+            "a.MHD",
+            "a.nrrd",
+            "a.seg.nrrd",
+            "a.nhdr",
+        ] {
+            assert!(is_supported_name(Path::new(name)), "{name}");
+        }
+        for name in [
+            "a.img",
+            "a.img.gz",
+            "._a.nii.gz",
+            ".nii",
+            "a.mgz",
+            "a.gz",
+            "a",
+            "",
+            "a.raw",
+            "a.zraw",
+            ".a.mha",
+            "a.raw.gz",
+            "a.mha.gz",
+        ] {
+            assert!(!is_supported_name(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn stems_lose_both_endings() {
+        for (name, stem) in [
+            ("b/x.nii.gz", "x"),
+            ("x.1.nii", "x.1"),
+            ("x.IMG", "x"),
+            ("x.tar.gz", "x.tar"),
+            ("b/x.1.mhd", "x.1"),
+            ("x.nrrd", "x"),
+            ("x", "x"),
+        ] {
+            assert_eq!(case_stem(Path::new(name)), stem);
+        }
+    }
+}

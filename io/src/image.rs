@@ -1,0 +1,139 @@
+//! What every format comes down to: a [`Description`], and voxels as bytes.
+//!
+//! A format reads a header, checks it, and hands over both; how they become a volume, a
+//! label map or statistics is left to `read.rs`, which knows no format.
+
+use std::path::Path;
+
+use crate::error::VolumeError;
+use crate::geometry::Geometry;
+use crate::input::CHUNK_BYTES;
+use crate::read::Limits;
+use crate::source::SourceHeader;
+use crate::volume::{Modality, Rescale};
+use crate::voxels::{ByteOrder, Scalar, StoredType};
+
+/// What a header says, checked.
+#[derive(Debug)]
+pub(crate) struct Description {
+    /// The format's name for users: `nifti-1`, `metaimage`, `nrrd`.
+    pub(crate) format: &'static str,
+    /// Voxels along x, y, z, t and so on, as declared.
+    pub(crate) dims: Vec<u64>,
+    pub(crate) stored: StoredType,
+    pub(crate) order: ByteOrder,
+    pub(crate) rescale: Rescale,
+    /// Of one volume, in RAS whatever the file has.
+    pub(crate) geometry: Geometry,
+    pub(crate) modality: Option<Modality>,
+    /// What an export carries over.
+    pub(crate) source: SourceHeader,
+    pub(crate) sizes: Sizes,
+}
+
+/// How much of it there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// Bytes of one three-dimensional volume.
+    pub(crate) volume_bytes: u64,
+    /// How many of them there are.
+    pub(crate) volumes: u64,
+}
+
+impl Sizes {
+    /// The first three of `dims` make a volume; `None` where memory could not hold it all.
+    pub(crate) fn of(dims: &[u64], stored: StoredType) -> Option<Self> {
+        let product =
+            |dims: &[u64]| dims.iter().try_fold(1_u64, |product, &n| product.checked_mul(n));
+        let (spatial, rest) = dims.split_at(dims.len().min(3));
+        let volume_bytes = product(spatial)?.checked_mul(stored.bytes() as u64)?;
+        let volumes = product(rest)?;
+        // Room for an offset, and for `usize` and `isize` of this machine.
+        let all = volume_bytes.checked_mul(volumes)?;
+        (isize::try_from(all).is_ok() && all < u64::MAX / 4)
+            .then_some(Self { volume_bytes, volumes })
+    }
+
+    /// Bytes of all volumes.
+    pub(crate) fn all_bytes(self) -> u64 {
+        self.volume_bytes * self.volumes // `of` has checked that
+    }
+}
+
+/// Shape `[depth, height, width]` of the volumes of a file of these `dims`.
+pub(crate) fn array_shape(dims: &[u64]) -> [usize; 3] {
+    [2, 1, 0].map(|axis: usize| dims.get(axis).copied().unwrap_or(1) as usize)
+}
+
+/// The voxels of an image as bytes: volume after volume, x fastest, nothing between.
+pub(crate) trait VoxelBytes {
+    /// Goes on to byte `target`, or to the end if that comes first.
+    fn skip_to(&mut self, target: u64) -> Result<(), VolumeError>;
+
+    /// Fills `buffer`, or says that voxels are missing.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), VolumeError>;
+
+    /// Reads on to the end, to know that all of the file is sound and there.
+    fn finish(&mut self, limits: &Limits) -> Result<(), VolumeError>;
+}
+
+/// An image whose header is read and whose voxels are about to be.
+pub(crate) struct Image {
+    pub(crate) description: Description,
+    pub(crate) voxels: Box<dyn VoxelBytes>,
+}
+
+impl Image {
+    /// Goes to the start of volume `volume`.
+    pub(crate) fn seek_volume(&mut self, volume: u64) -> Result<(), VolumeError> {
+        self.voxels.skip_to(volume * self.description.sizes.volume_bytes)
+    }
+
+    /// Reads `bytes` of voxels and hands them on in chunks.
+    pub(crate) fn for_each_chunk<T: Scalar>(
+        &mut self,
+        bytes: u64,
+        mut take: impl FnMut(&[T]) -> Result<(), VolumeError>,
+    ) -> Result<(), VolumeError> {
+        let mut buffer = vec![0; CHUNK_BYTES.min(usize::try_from(bytes).unwrap_or(usize::MAX))];
+        let mut chunk: Vec<T> = Vec::with_capacity(buffer.len() / size_of::<T>());
+        let mut left = bytes;
+        while left > 0 {
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.voxels.fill(&mut buffer[..wanted])?;
+            chunk.clear();
+            T::extend_from_bytes(&mut chunk, &buffer[..wanted], self.description.order);
+            take(&chunk)?;
+            left -= wanted as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads on to the end, to know that all of the file is sound and there.
+    pub(crate) fn finish(&mut self, limits: &Limits) -> Result<(), VolumeError> {
+        self.voxels.finish(limits)
+    }
+}
+
+/// A field that does not hold what it must.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    field: String,
+    expected: String,
+    found: String,
+}
+
+impl Fault {
+    pub(crate) fn new(
+        field: &str,
+        expected: impl Into<String>,
+        found: impl std::fmt::Display,
+    ) -> Self {
+        Self { field: field.to_owned(), expected: expected.into(), found: format!("{found}") }
+    }
+
+    pub(crate) fn at(self, path: &Path) -> VolumeError {
+        let Self { field, expected, found } = self;
+        VolumeError::Header { path: path.to_owned(), field, expected, found }
+    }
+}

@@ -1,0 +1,14 @@
+//! MetaImage, the format of MetaIO: `.mha` with voxels behind the header, `.mhd` with voxels
+//! in files of their own.
+//!
+//! Where the format's description leaves something open, this follows ITK: rows of the
+//! transform are the directions of the voxel axes, in LPS; `AnatomicalOrientation` and
+//! `CenterOfRotation` place nothing; `MET_LONG` has four bytes.
+
+mod header;
+mod read;
+mod write;
+
+pub(crate) use header::is_header;
+pub(crate) use read::{data_files, open};
+pub(crate) use write::{output_data_files, write};
