@@ -69,6 +69,8 @@ fn predict_explains_its_options() {
 
     Options:
       -o, --out <FOLDER>                Where masks and their records go; made where it is missing
+          --format <ENDING>             nii, nii.gz, mha, mhd, nrrd or nhdr; the format of each scan
+                                        unless given
           --model <FOLDER>              The model; the bundled one unless given
           --device <DEVICE>             auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
           --volume <N>                  Which volume of a scan that holds several, from 0

@@ -41,6 +41,46 @@ fn an_image_and_its_labels_are_described() {
 }
 
 #[test]
+fn every_format_is_described_alike() {
+    let sandbox = Sandbox::new();
+    let (_, labels) = ellipsoid([9.0, 12.0, 2.5]);
+    let mut entries = Vec::new();
+    for name in ["l.nii", "l.mha", "l.mhd", "l.nrrd", "l.nhdr"] {
+        sandbox.labels(name, &labels);
+        let mut entry = sandbox.lamina(&format!("info {name} --json")).exits(0).json()[0].clone();
+        let format = entry.as_object_mut().unwrap().remove("format").unwrap();
+        let expected = match name {
+            "l.nii" => "nifti-1",
+            "l.mha" | "l.mhd" => "metaimage",
+            _ => "nrrd",
+        };
+        assert_eq!(format, expected);
+        // NIfTI-1 rounds to single precision.
+        for key in ["path", "spacing_mm", "affine"] {
+            entry.as_object_mut().unwrap().remove(key);
+        }
+        entries.push(entry);
+    }
+    assert!(entries.iter().all(|entry| *entry == entries[0]), "{entries:?}");
+    transcript!(sandbox.lamina("info l.mhd"), @r#"
+    $ lamina info l.mhd
+    exit code 0
+    --- stdout
+    l.mhd
+      format          metaimage
+      shape           20 × 24 × 6 (x, y, z)
+      spacing         1 × 1.2 × 3 mm
+      orientation     RAS
+      stored as       uint8
+      values          0 to 1, mean 0.0569
+      labels          0: 2716, 1: 164
+      RAS from voxel           1          0          0          0
+                               0        1.2          0          0
+                               0          0          3          0
+    "#);
+}
+
+#[test]
 fn json_has_the_published_keys() {
     let sandbox = Sandbox::new();
     let (_, labels) = ellipsoid([9.0, 12.0, 2.5]);

@@ -46,6 +46,55 @@ fn a_folder_becomes_masks_records_and_pictures() {
 }
 
 #[test]
+fn masks_have_the_format_of_their_scan_or_the_one_that_is_asked_for() {
+    let sandbox = prepared();
+    let (volume, _) = ellipsoid([8.0, 11.0, 2.5]);
+    sandbox.image("others/c.mhd", &volume);
+    sandbox.image("others/d.nrrd", &volume);
+    let run = "predict others scans/a.nii.gz --device cpu --quiet --out";
+    sandbox.lamina(&format!("{run} masks")).exits(0);
+    assert_eq!(
+        sandbox.list("masks"),
+        ["a.json", "a.nii.gz", "c.json", "c.mhd", "c.zraw", "d.json", "d.nrrd"]
+    );
+    sandbox.lamina(&format!("{run} pairs --format nhdr")).exits(0);
+    assert_eq!(
+        sandbox.list("pairs"),
+        [
+            "a.json", "a.nhdr", "a.raw.gz", "c.json", "c.nhdr", "c.raw.gz", "d.json", "d.nhdr",
+            "d.raw.gz"
+        ]
+    );
+    // Whatever the format, the same scores, and no work done twice.
+    for masks in ["masks", "pairs"] {
+        let report = sandbox
+            .lamina(&format!("evaluate --prediction {masks} --reference references --json"))
+            .exits(1) // there is a reference for a alone, and b is missing
+            .json();
+        assert!(report["cases"][0]["classes"][0]["dice"].as_f64().unwrap() > 0.8);
+    }
+    let again = sandbox.lamina(&format!("{run} pairs --format nhdr --json")).exits(0).json();
+    for case in again["cases"].as_array().unwrap() {
+        assert_eq!(case["status"], "skipped");
+    }
+    // Another mask in the place of one half of a pair is no mask of this run.
+    sandbox.write("pairs/a.raw.gz", "other");
+    sandbox.lamina(&format!("{run} pairs --format nhdr")).exits(1);
+}
+
+#[test]
+fn the_voxels_beside_a_header_are_not_overwritten() {
+    let sandbox = prepared();
+    let (volume, _) = ellipsoid([8.0, 11.0, 2.5]);
+    sandbox.image("scans/c.mhd", &volume);
+    let before = fs::read(sandbox.path("scans/c.raw")).unwrap();
+    // `c.raw` is where an `.nhdr` might have its voxels.
+    let run = sandbox.lamina("predict scans/c.mhd --out scans --format nhdr --device cpu").exits(2);
+    assert!(run.stderr.contains("would overwrite a file that is read"), "{run}");
+    assert_eq!(fs::read(sandbox.path("scans/c.raw")).unwrap(), before);
+}
+
+#[test]
 fn the_table_names_classes_volumes_and_stages() {
     let sandbox = prepared();
     let run = sandbox.lamina("predict scans --out masks --device cpu");

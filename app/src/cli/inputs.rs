@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lamina_io::{case_stem, is_supported_name};
+use lamina_io::{SUPPORTED_NAMES, case_stem, is_supported_name};
 
 /// What may follow the case's name in the name of a file.
 const SUFFIXES: [&str; 8] =
@@ -62,7 +62,7 @@ fn supported_files(folder: &Path) -> anyhow::Result<Vec<Input>> {
     }
     if paths.is_empty() {
         bail!(
-            "expected a .nii, .nii.gz or .hdr/.img file, found none in this folder: {}",
+            "expected volumes ({SUPPORTED_NAMES}), found none in this folder: {}",
             folder.display()
         );
     }
@@ -155,9 +155,21 @@ mod tests {
 
     #[test]
     fn a_folder_gives_its_volumes_in_order_and_a_pair_once() {
-        let folder = folder(&["b.nii.gz", "a.hdr", "a.img", "._b.nii.gz", "notes.txt", "c.nii"]);
+        let folder = folder(&[
+            "b.nii.gz",
+            "a.hdr",
+            "a.img",
+            "._b.nii.gz",
+            "notes.txt",
+            "c.nii",
+            "d.mhd",
+            "d.raw",
+            "e.nrrd",
+            "f.nhdr",
+            "f.raw.gz",
+        ]);
         let inputs = expand(&[folder.path().to_path_buf()]).unwrap();
-        assert_eq!(cases(&inputs), ["a", "b", "c"]);
+        assert_eq!(cases(&inputs), ["a", "b", "c", "d", "e", "f"]);
     }
 
     #[test]
@@ -165,7 +177,7 @@ mod tests {
         let folder = folder(&["notes.txt"]);
         let message = expand(&[folder.path().to_path_buf()]).unwrap_err().to_string();
         assert!(
-            message.starts_with("expected a .nii, .nii.gz or .hdr/.img file, found none"),
+            message.starts_with("expected volumes (.nii, .nii.gz, .hdr/.img, .mha"),
             "{message}"
         );
     }

@@ -146,7 +146,9 @@ impl Run<'_> {
             classes: self.volumes(&segmentation.labels),
         };
         if let Err(error) = record.write(&job.sidecar) {
-            let _ = std::fs::remove_file(&job.mask); // without its record it would not count as done
+            for file in files_of(&job.mask) {
+                let _ = std::fs::remove_file(file); // without its record it would not count as done
+            }
             return Err(error);
         }
         Ok(Finished { labels: segmentation.labels, seconds: Some(seconds), volume: Some(volume) })

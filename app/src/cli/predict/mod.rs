@@ -36,6 +36,10 @@ pub struct PredictArgs {
     #[arg(long, short, value_name = "FOLDER")]
     out: PathBuf,
 
+    /// nii, nii.gz, mha, mhd, nrrd or nhdr; the format of each scan unless given.
+    #[arg(long, value_name = "ENDING", hide_possible_values = true)]
+    format: Option<MaskFormat>,
+
     /// The model; the bundled one unless given.
     #[arg(long, value_name = "FOLDER")]
     model: Option<PathBuf>,
@@ -67,6 +71,36 @@ pub struct PredictArgs {
     /// Slices that are computed at once; changes time and memory, not the result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
+}
+
+/// What a mask's name ends in, which is its format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MaskFormat {
+    #[value(name = "nii")]
+    Nifti,
+    #[value(name = "nii.gz")]
+    NiftiGzip,
+    #[value(name = "mha")]
+    MetaImage,
+    #[value(name = "mhd")]
+    MetaImagePair,
+    #[value(name = "nrrd")]
+    Nrrd,
+    #[value(name = "nhdr")]
+    NrrdPair,
+}
+
+impl MaskFormat {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Nifti => "nii",
+            Self::NiftiGzip => "nii.gz",
+            Self::MetaImage => "mha",
+            Self::MetaImagePair => "mhd",
+            Self::Nrrd => "nrrd",
+            Self::NrrdPair => "nhdr",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

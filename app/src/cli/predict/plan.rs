@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use lamina_io::{files_of, output_files};
 
 use super::PredictArgs;
 use crate::cli::inputs::{CaseFiles, Input};
@@ -55,7 +56,10 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
         jobs.push(Job {
             case: case.clone(),
             input: path.clone(),
-            mask: args.out.join(mask_name(path, case)),
+            mask: args.out.join(match args.format {
+                Some(format) => format!("{case}.{}", format.ending()).into(),
+                None => mask_name(path, case),
+            }),
             sidecar: args.out.join(format!("{case}.json")),
             montage: args.out.join(format!("{case}.png")),
             reference,
@@ -69,7 +73,8 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
 fn mask_name(input: &Path, case: &str) -> PathBuf {
     let name = input.file_name().unwrap_or_default();
     let lower = name.to_string_lossy().to_lowercase();
-    if [".nii", ".nii.gz"].iter().any(|ending| lower.ends_with(ending)) {
+    let endings = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr"];
+    if endings.iter().any(|ending| lower.ends_with(ending)) {
         name.into()
     } else {
         format!("{case}.nii.gz").into()
@@ -82,10 +87,15 @@ fn refuse_to_overwrite_sources(jobs: &[Job], references: Option<&CaseFiles>) -> 
     let mut sources: HashMap<PathBuf, &Path> = HashMap::new();
     let references = references.into_iter().flat_map(CaseFiles::iter).map(|(_, path)| path);
     for path in jobs.iter().map(|job| job.input.as_path()).chain(references) {
-        sources.extend(absolute(path).map(|absolute| (absolute, path)));
+        let files = files_of(path).into_iter();
+        sources.extend(files.filter_map(|file| Some((file.canonicalize().ok()?, path))));
     }
-    for written in jobs.iter().flat_map(|job| [&job.mask, &job.sidecar, &job.montage]) {
-        if let Some(source) = absolute(written).and_then(|absolute| sources.get(&absolute)) {
+    let written = jobs.iter().flat_map(|job| {
+        let masks = output_files(&job.mask).into_iter();
+        masks.chain([job.sidecar.clone(), job.montage.clone()])
+    });
+    for written in written {
+        if let Some(source) = absolute(&written).and_then(|absolute| sources.get(&absolute)) {
             bail!(
                 "the output would overwrite a file that is read; choose another --out: {}",
                 source.display()
@@ -105,5 +115,7 @@ mod tests {
         assert_eq!(name("in/a.nii.gz", "a"), "a.nii.gz");
         assert_eq!(name("in/a.NII", "a"), "a.NII");
         assert_eq!(name("in/a.hdr", "a"), "a.nii.gz");
+        assert_eq!(name("in/a.mhd", "a"), "a.mhd");
+        assert_eq!(name("in/a.seg.nrrd", "a.seg"), "a.seg.nrrd");
     }
 }
