@@ -24,6 +24,7 @@ mod cli {
     mod train;
 }
 mod journeys {
+    mod real_formats;
     mod real_scans;
     mod train_then_predict;
 }
