@@ -101,6 +101,57 @@ def check_reading(program, folder):
     return len(expected)
 
 
+META = """ObjectType = Image
+NDims = 3
+DimSize = 4 3 2
+ElementType = MET_UCHAR
+"""
+NRRD = """NRRD0004
+type: uchar
+dimension: 3
+sizes: 4 3 2
+"""
+STEPS = "space directions: (1,0,0) (0,2,0) (0,0,3)\nspace origin: (10,20,30)\n"
+# Headers on which the formats' descriptions are silent or nobody agrees: ITK decides.
+ODD = {
+    "behind.mhd": META + "HeaderSize = -1\nElementSpacing = 1 2 3\nElementDataFile = behind.raw\n",
+    "skipped.mhd": META + "HeaderSize = 3\nElementSpacing = 1 2 3\nElementDataFile = behind.raw\n",
+    "pattern.mhd": META + "ElementSpacing = 1 2 3\nElementDataFile = part%02d.raw 1 2 1\n",
+    "list.mhd": META + "ElementSize = 1 2 3\nElementDataFile = LIST\npart01.raw\npart02.raw\n",
+    "negative.mha": META + "ElementSpacing = 1 -2 3\nOffset = 4 5 6\nElementDataFile = LOCAL\n",
+    "letters.mha": META + "ElementSpacing = 1 2 3\nAnatomicalOrientation = RPI\nElementDataFile = LOCAL\n",
+    "center.mha": META + "ElementSpacing = 1 2 3\nTransformMatrix = 0 1 0 0 0 1 1 0 0\n"
+    "CenterOfRotation = 7 8 9\nOffset = 4 5 6\nElementDataFile = LOCAL\n",
+    "position.mha": META + "ElementSpacing = 1 2 3\nPosition = 4 5 6\nElementDataFile = LOCAL\n",
+    "function.mha": META + "ElementSpacing = 1 2 3\nElementToIntensityFunctionSlope = 2\n"
+    "ElementDataFile = LOCAL\n",
+    "scanner.nrrd": NRRD + "space: scanner-xyz\n" + STEPS + "encoding: raw\n\n",
+    "handed.nrrd": NRRD + "space: 3D-right-handed\n" + STEPS + "encoding: raw\n\n",
+    "unnamed.nrrd": NRRD + "space dimension: 3\n" + STEPS + "encoding: raw\n\n",
+    "spacings.nrrd": NRRD + "spacings: 1 2 3\nencoding: raw\n\n",
+    "cells.nrrd": NRRD + "spacings: 1 2 3\naxis mins: 10 20 30\nencoding: raw\n\n",
+    "nodes.nrrd": NRRD + "spacings: 1 2 3\naxis mins: 10 20 30\ncenters: node node node\nencoding: raw\n\n",
+}
+
+
+def check_odd_headers(program, folder):
+    voxels = bytes(range(24))
+    (folder / "behind.raw").write_bytes(b"abc" + voxels)
+    (folder / "part01.raw").write_bytes(voxels[:12])
+    (folder / "part02.raw").write_bytes(voxels[12:])
+    for name, header in ODD.items():
+        local = header.endswith(("LOCAL\n", "\n\n"))
+        (folder / name).write_bytes(header.encode() + (voxels if local else b""))
+    for entry in info(program, [folder / name for name in ODD]):
+        image = SimpleITK.ReadImage(entry["path"])
+        assert numpy.allclose(entry["affine"], ras_from_index(image)), entry
+        assert (entry["shape"], entry["dtype"]) == (list(image.GetSize()), "uint8"), entry
+        values = SimpleITK.GetArrayFromImage(image)
+        assert numpy.array_equal(values.flatten(), numpy.arange(24)), entry["path"]
+        assert (entry["min"], entry["max"], entry["mean"]) == (0, 23, 11.5), entry
+    return len(ODD)
+
+
 def check_pynrrd_reading(program, folder):
     values = numpy.arange(24, dtype=numpy.int16).reshape((4, 3, 2), order="F")
     paths = []
@@ -164,6 +215,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         passed = check_reading(program, folder)
+        passed += check_odd_headers(program, folder)
         if nrrd:
             passed += check_pynrrd_reading(program, folder)
         passed += check_writing(program, folder)

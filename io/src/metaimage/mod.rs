@@ -3,7 +3,9 @@
 //!
 //! Where the format's description leaves something open, this follows ITK: rows of the
 //! transform are the directions of the voxel axes, in LPS; `AnatomicalOrientation` and
-//! `CenterOfRotation` place nothing; `MET_LONG` has four bytes.
+//! `CenterOfRotation` place nothing; `ElementToIntensityFunction…` scales nothing; `MET_LONG`
+//! has four bytes. Unlike ITK, which says one millimeter, a header without spacing, origin
+//! and directions has an unknown spacing; and one whose synonyms contradict is refused.
 
 mod header;
 mod read;

@@ -3,7 +3,8 @@
 //!
 //! Where the format's description leaves something open, this follows ITK: a space whose
 //! axes have no anatomical names is taken for LPS, and so is no space at all; an origin
-//! that is not known is zero. Without spacing and directions the spacing is unknown.
+//! that is not known is zero. Unlike ITK, which says one millimeter, an image without spacing
+//! and directions has an unknown spacing, and a space that is left-handed is refused.
 //! Key/value pairs place nothing and are not kept.
 
 mod fields;
