@@ -109,6 +109,10 @@ pub enum EngineError {
         step: usize,
     },
 
+    /// A forward that cannot be recorded.
+    #[error(transparent)]
+    Capture(#[from] crate::graph::CaptureError),
+
     /// The observer asked to stop.
     #[error("stopped on request")]
     Stopped,

@@ -44,6 +44,29 @@ fn the_answer_is_that_of_pytorch() {
 }
 
 #[test]
+fn the_inference_graph_answers_the_same() {
+    let sandbox = with_model();
+    sandbox.write("x.safetensors", include_bytes!("../golden/torch/answer.safetensors"));
+    sandbox
+        .lamina("forward model --input x.safetensors --output y.safetensors --inference-graph")
+        .exits(0);
+    let expected = tensors(&sandbox, "x.safetensors")["logits"].clone();
+    let found = tensors(&sandbox, "y.safetensors");
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["logits"]);
+    assert_eq!(found["logits"].shape, expected.shape);
+    for (expected, found) in expected.values.iter().zip(&found["logits"].values) {
+        // Weights that took up their norms are rounded once more.
+        assert!((expected - found).abs() < 1e-5, "{expected} {found}");
+    }
+    let refused = sandbox
+        .lamina(
+            "forward model --input x.safetensors --output z.safetensors --inference-graph --taps",
+        )
+        .exits(2);
+    assert!(refused.stderr.contains("cannot be used with '--taps'"), "{}", refused.stderr);
+}
+
+#[test]
 fn any_size_is_answered_at_its_own_size() {
     let sandbox = with_model();
     for (height, width) in [(1, 1), (5, 8), (7, 3), (17, 2)] {

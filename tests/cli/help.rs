@@ -263,6 +263,8 @@ fn import_export_and_forward_explain_their_options() {
                              reference
           --training-heads   Compute the heads too that only training looks at
           --taps             Write what each part of the network answers too, as `tap/PART`
+          --inference-graph  Answer with the inference graph: the same forward with batch norms folded
+                             into the convolutions, on the CPU. It gives `logits` alone
           --device <DEVICE>  auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
       -h, --help             Print help
 

@@ -43,6 +43,11 @@ pub struct ForwardArgs {
     #[arg(long)]
     taps: bool,
 
+    /// Answer with the inference graph: the same forward with batch norms folded into the
+    /// convolutions, on the CPU. It gives `logits` alone.
+    #[arg(long, conflicts_with_all = ["training_heads", "taps", "device"])]
+    inference_graph: bool,
+
     /// auto, cpu, cuda[:N] or wgpu[:N].
     #[arg(long, default_value_t = DeviceChoice::Auto)]
     device: DeviceChoice,
@@ -85,7 +90,8 @@ pub fn run(args: &ForwardArgs, output: &Output) -> anyhow::Result<Outcome> {
     check_output(args)?;
     let manifest = Manifest::read(&args.bundle).context("cannot use this model")?;
     let input = read_input(&args.input, &manifest).context("cannot use --input")?;
-    let device = args.device.open();
+    let choice = if args.inference_graph { DeviceChoice::Cpu } else { args.device };
+    let device = choice.open();
     if let Some(notice) = &device.notice {
         output.note(notice);
     }
@@ -93,7 +99,8 @@ pub fn run(args: &ForwardArgs, output: &Output) -> anyhow::Result<Outcome> {
 
     let heads = if args.training_heads { Heads::All } else { Heads::Main };
     let started = Instant::now();
-    let answers = answer_tensor(&model, input, Wanted { heads, taps: args.taps });
+    let wanted = Wanted { heads, taps: args.taps, folded: args.inference_graph };
+    let answers = answer_tensor(&model, input, wanted)?;
     let seconds = started.elapsed().as_secs_f64();
     if let Some([height, width]) = answers.padded {
         output.note(format!(

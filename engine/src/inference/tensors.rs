@@ -10,6 +10,7 @@ use safetensors::SafeTensors;
 
 use crate::bundle::{Manifest, Model};
 use crate::error::EngineError;
+use crate::graph::InferenceGraph;
 use crate::networks::Heads;
 use crate::weights::{self, NamedTensor, NamedTensors, WeightsError};
 
@@ -23,6 +24,9 @@ pub struct Wanted {
     pub heads: Heads,
     /// Whether to keep what each part answers, as `tap/<part>`.
     pub taps: bool,
+    /// Whether the logits come from the [inference graph](InferenceGraph) on the CPU, with batch
+    /// norms folded into convolutions; then they are all that is answered.
+    pub folded: bool,
 }
 
 /// What a network answers.
@@ -87,7 +91,14 @@ fn place(mut position: usize, shape: &[usize]) -> Vec<usize> {
 /// and further maps that the network is known by, such as `logits_quarter`. Where the reference
 /// calls the logits otherwise, they have that name as well. Those of a network that labels whole
 /// images are `[batch, classes]`, and are called `out` too.
-pub fn answer_tensor(model: &Model, input: NamedTensor, wanted: Wanted) -> Answers {
+///
+/// # Errors
+/// [`EngineError::Capture`] if the inference graph is wanted and cannot be made.
+pub fn answer_tensor(
+    model: &Model,
+    input: NamedTensor,
+    wanted: Wanted,
+) -> Result<Answers, EngineError> {
     let Model { manifest, network, device } = model;
     let settings = manifest.network.settings();
     let [_, _, height, width] = input.shape[..] else {
@@ -100,13 +111,17 @@ pub fn answer_tensor(model: &Model, input: NamedTensor, wanted: Wanted) -> Answe
 
     let mut tensors = NamedTensors::new();
     let mut heard = NamedTensors::new();
-    let output = network.architecture().run(tensor, wanted.heads, &mut |name, map| {
-        if settings.output_names().contains(&name) {
-            tensors.insert(name.to_owned(), on_host(crop(map.clone(), padded, size)));
-        } else if wanted.taps {
-            heard.insert(format!("tap/{name}"), on_host(map.clone()));
-        }
-    });
+    let output = if wanted.folded {
+        InferenceGraph::new(network, tensor.dims())?.forward(tensor).into()
+    } else {
+        network.architecture().run(tensor, wanted.heads, &mut |name, map| {
+            if settings.output_names().contains(&name) {
+                tensors.insert(name.to_owned(), on_host(crop(map.clone(), padded, size)));
+            } else if wanted.taps {
+                heard.insert(format!("tap/{name}"), on_host(map.clone()));
+            }
+        })
+    };
     for (name, map) in output.into_named() {
         tensors.insert(name, on_host(crop(map, padded, size)));
     }
@@ -119,7 +134,7 @@ pub fn answer_tensor(model: &Model, input: NamedTensor, wanted: Wanted) -> Answe
         tensors.insert(settings.logits_name().to_owned(), logits.clone());
         tensors.insert("logits".to_owned(), logits);
     }
-    Answers { tensors, padded: (padded != size).then_some(padded) }
+    Ok(Answers { tensors, padded: (padded != size).then_some(padded) })
 }
 
 /// `tensor` in the middle of zeros, as slices are padded.
