@@ -12,6 +12,7 @@
 )]
 
 mod cli {
+    mod convert;
     mod errors;
     mod evaluate;
     mod export;

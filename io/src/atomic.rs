@@ -50,16 +50,7 @@ pub fn write_folder_atomically<T, E: From<VolumeError>>(
     if !parent.is_dir() {
         return Err(VolumeError::OutputFolder { path: path.to_owned() }.into());
     }
-    let hidden = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".lamina-").suffix(".part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o777));
-        }
-        builder.tempdir_in(parent)
-    };
+    let hidden = || hidden_folder(parent);
     let new = hidden().map_err(fail)?;
     let filled = fill(new.path())?;
     if path.is_dir() {
@@ -81,6 +72,64 @@ pub fn write_folder_atomically<T, E: From<VolumeError>>(
     Ok(filled)
 }
 
+fn hidden_folder(parent: &Path) -> io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".lamina-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o777));
+    }
+    builder.tempdir_in(parent)
+}
+
+/// Lets `fill` write the file that `path` is to be, and those beside it that belong to it, under
+/// their own names in a hidden folder; only when it succeeds do they move to their place.
+///
+/// `last` tells which of them is to appear last: a header, so that none is ever seen that points
+/// to voxels that are not there.
+pub(crate) fn write_together<T>(
+    path: &Path,
+    last: impl Fn(&Path) -> bool,
+    fill: impl FnOnce(&Path) -> Result<T, VolumeError>,
+) -> Result<T, VolumeError> {
+    let fail = |source| VolumeError::Write { path: path.to_owned(), source };
+    let parent = folder_of(path);
+    check_place(path)?;
+    let folder = hidden_folder(parent).map_err(fail)?;
+    let name = path.file_name().unwrap_or_default();
+    let answer = fill(&folder.path().join(name)).map_err(|error| error.about(path))?;
+    let entries = std::fs::read_dir(folder.path()).map_err(fail)?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(fail)?.file_name());
+    }
+    names.sort_by_key(|name| last(Path::new(name)));
+    for name in &names {
+        check_place(&parent.join(name))?;
+    }
+    for name in names {
+        std::fs::rename(folder.path().join(&name), parent.join(&name)).map_err(fail)?;
+    }
+    if let Ok(folder) = File::open(parent) {
+        let _ = folder.sync_all();
+    }
+    Ok(answer)
+}
+
+/// Renaming over a folder fails late, over a device such as /dev/null it succeeds.
+fn check_place(path: &Path) -> Result<(), VolumeError> {
+    if !folder_of(path).is_dir() {
+        return Err(VolumeError::OutputFolder { path: path.to_owned() });
+    }
+    let found = match std::fs::metadata(path) {
+        Ok(there) if there.is_dir() => "a folder",
+        Ok(there) if !there.is_file() => "a device or pipe",
+        _ => return Ok(()),
+    };
+    Err(VolumeError::NotAFile { path: path.to_owned(), found })
+}
+
 /// A file that is written and on disk, but not under its name yet. Dropped, it is removed.
 pub(crate) struct Pending {
     path: PathBuf,
@@ -94,22 +143,7 @@ impl Pending {
     ) -> Result<Self, VolumeError> {
         let fail = |source| VolumeError::Write { path: path.to_owned(), source };
         let folder = folder_of(path);
-        if !folder.is_dir() {
-            return Err(VolumeError::OutputFolder { path: path.to_owned() });
-        }
-        // Renaming over a folder fails late, over a device such as /dev/null it succeeds.
-        match std::fs::metadata(path) {
-            Ok(there) if there.is_dir() => {
-                return Err(VolumeError::NotAFile { path: path.to_owned(), found: "a folder" });
-            }
-            Ok(there) if !there.is_file() => {
-                return Err(VolumeError::NotAFile {
-                    path: path.to_owned(),
-                    found: "a device or pipe",
-                });
-            }
-            _ => {}
-        }
+        check_place(path)?;
         let mut builder = tempfile::Builder::new();
         builder.prefix(".lamina-").suffix(".part");
         #[cfg(unix)]

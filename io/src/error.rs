@@ -194,6 +194,17 @@ pub enum VolumeError {
         path: PathBuf,
     },
 
+    /// A file that was just written does not say what it should.
+    #[error(
+        "expected the written file to say the same when it is read back, found {found}; it was not kept: {path}"
+    )]
+    NotVerified {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+
     /// The output's folder does not exist.
     #[error("expected an existing folder to write into: {path}")]
     OutputFolder {
@@ -233,8 +244,36 @@ impl VolumeError {
             | Self::UnspeakableName { path, .. }
             | Self::NotALabel { path, .. }
             | Self::OutputName { path }
+            | Self::NotVerified { path, .. }
             | Self::OutputFolder { path }
             | Self::Write { path, .. } => path,
         }
+    }
+
+    /// The same error about a file that users know by another name.
+    pub(crate) fn about(mut self, name: &Path) -> Self {
+        match &mut self {
+            Self::Open { path, .. }
+            | Self::NotAFile { path, .. }
+            | Self::Read { path, .. }
+            | Self::Packed { path, .. }
+            | Self::Format { path, .. }
+            | Self::Truncated { path, .. }
+            | Self::Header { path, .. }
+            | Self::DataType { path, .. }
+            | Self::Geometry { path, .. }
+            | Self::Dimensions { path, .. }
+            | Self::VolumeIndex { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Partner { path, .. }
+            | Self::DataFile { path, .. }
+            | Self::UnspeakableName { path, .. }
+            | Self::NotALabel { path, .. }
+            | Self::OutputName { path }
+            | Self::NotVerified { path, .. }
+            | Self::OutputFolder { path }
+            | Self::Write { path, .. } => name.clone_into(path),
+        }
+        self
     }
 }

@@ -137,6 +137,11 @@ fn pair(path: &Path) -> Vec<PathBuf> {
     header.into_iter().chain([path.to_owned()]).chain(voxels).collect()
 }
 
+/// Whether an image can be written under this name.
+pub fn is_output_name(path: &Path) -> bool {
+    Format::of_name(path).is_some()
+}
+
 /// The files that writing a label map or an image under this name makes, or replaces.
 pub fn output_files(path: &Path) -> Vec<PathBuf> {
     let beside = match Format::of_name(path) {

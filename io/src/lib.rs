@@ -8,7 +8,8 @@
 //! NIfTI, MetaImage and NRRD are read by their content and written by the file's name.
 //!
 //! - In: [`read_volume`], [`read_labels`], and [`read_info`] for a look without loading.
-//! - Out: [`write_volume`], [`write_labels`], and [`atomic::write_atomically`] for any file.
+//! - Out: [`export_volume`] and [`export_labels`], which read back what they wrote, [`write_volume`]
+//!   and [`write_labels`], which do not, and [`atomic::write_atomically`] for any file.
 //! - Without files: [`synthetic`].
 //!
 //! Tensors and networks are left to `lamina-engine`.
@@ -39,6 +40,7 @@ pub mod synthetic;
 mod affine;
 mod axes;
 mod error;
+mod export;
 mod fields;
 mod format;
 mod geometry;
@@ -52,6 +54,7 @@ mod nrrd;
 mod output;
 mod parts;
 mod read;
+mod reread;
 mod source;
 mod statistics;
 mod text;
@@ -63,7 +66,10 @@ mod write;
 pub use affine::Affine;
 pub use axes::AxisOrder;
 pub use error::VolumeError;
-pub use format::{SUPPORTED_NAMES, case_stem, files_of, is_supported_name, output_files};
+pub use export::{Verified, export_labels, export_volume};
+pub use format::{
+    SUPPORTED_NAMES, case_stem, files_of, is_output_name, is_supported_name, output_files,
+};
 pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
 pub use label::LabelVolume;
 pub use read::{FileInfo, Limits, ReadOptions, read_info, read_labels, read_volume};

@@ -20,6 +20,7 @@ fn the_program_lists_its_commands() {
       evaluate  Compare predictions with references: Dice, IoU and volumes per case and class
       train     Train a network as an experiment file says
       info      Show shape, spacing, orientation, values and labels of volumes
+      convert   Write an image or a label map in another format, and check what was written
       networks  List the networks that can be trained, and what they cost
       import    Make a model of the weights of another program
       export    Write the weights of a model by the names of its reference

@@ -192,6 +192,7 @@ fn a_record_holds_no_path() {
     let record: serde_json::Value = serde_json::from_str(&record).unwrap();
     assert_eq!(record["recipe"]["model"], "tiny-unet");
     assert_eq!(record["device"], "cpu");
+    assert_eq!(record["verified"]["voxels"], 6 * 24 * 20);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! for files and folders.
 
 mod bundles;
+mod convert;
 mod evaluate;
 mod export;
 mod forward;
@@ -68,6 +69,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Train(train::TrainArgs),
     Info(info::InfoArgs),
+    Convert(convert::ConvertArgs),
     Networks(networks::NetworksArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
@@ -105,6 +107,7 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(args, output),
         Command::Train(args) => train::run(args, output),
         Command::Info(args) => info::run(args, output),
+        Command::Convert(args) => convert::run(args, output),
         Command::Networks(args) => networks::run(args, output),
         Command::Import(args) => import::run(args, output),
         Command::Export(args) => export::run(args, output),

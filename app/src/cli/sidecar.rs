@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use lamina_io::atomic::write_atomically;
-use lamina_io::files_of;
+use lamina_io::{Verified, files_of};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -21,6 +21,8 @@ pub struct Sidecar {
     pub recipe: Recipe,
     /// Hash of the mask's file.
     pub mask_sha256: String,
+    /// That it was read back by other code, and how well it agrees with what was computed.
+    pub verified: Verified,
     /// Version of this program.
     pub lamina_version: String,
     /// Where it was computed.
@@ -147,6 +149,7 @@ mod tests {
             // SHA-256 of "abc", FIPS 180-2, appendix B.1
             mask_sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
                 .to_owned(),
+            verified: Verified { voxels: 3, max_offset_voxels: 0.000_001 },
             lamina_version: "0".to_owned(),
             device: "cpu".to_owned(),
             seconds: Seconds { read: 0.5, ..Seconds::default() },

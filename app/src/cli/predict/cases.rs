@@ -11,7 +11,7 @@ use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed
 use lamina_engine::observer::{Event, Observer};
 use lamina_io::atomic::write_atomically;
 use lamina_io::{
-    LabelVolume, Modality, ReadOptions, Volume, files_of, read_labels, read_volume, write_labels,
+    LabelVolume, Modality, ReadOptions, Volume, export_labels, files_of, read_labels, read_volume,
 };
 
 use super::plan::Job;
@@ -127,7 +127,7 @@ impl Run<'_> {
             std::fs::remove_file(&job.sidecar)
                 .context("cannot remove the record of an earlier run")?;
         }
-        write_labels(&job.mask, &segmentation.labels)?;
+        let verified = export_labels(&job.mask, &segmentation.labels)?;
         let took = segmentation.seconds;
         let seconds = Seconds {
             read,
@@ -140,6 +140,7 @@ impl Run<'_> {
             case: job.case.clone(),
             recipe,
             mask_sha256: files_sha256(&files_of(&job.mask)).context("cannot read the mask back")?,
+            verified,
             lamina_version: env!("CARGO_PKG_VERSION").to_owned(),
             device: self.device.clone(),
             seconds,

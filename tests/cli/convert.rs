@@ -1,0 +1,131 @@
+//! `lamina convert`.
+
+use std::fs;
+
+use lamina_io::{Geometry, LabelVolume, ReadOptions, read_labels, read_volume, synthetic};
+use serde_json::json;
+
+use crate::support::{Sandbox, ellipsoid, larger_data, two_classes};
+use crate::transcript;
+
+/// A label map of two classes on an oblique grid.
+fn oblique() -> LabelVolume {
+    let place = synthetic::oblique([0.5, 0.6, 3.0], [-40.0, 10.0, 7.0]);
+    let geometry = Geometry::new([6, 24, 20], place).unwrap();
+    let (_, labels) = ellipsoid([9.0, 12.0, 2.5]);
+    two_classes(LabelVolume::new(labels.labels, geometry).unwrap())
+}
+
+#[test]
+fn a_mask_goes_through_every_format_and_back() {
+    let sandbox = Sandbox::new();
+    sandbox.labels("0.nii.gz", &oblique());
+    let names = ["0.nii.gz", "1.mha", "2.nrrd", "3.mhd", "4.nhdr", "5.hdr", "6.nii"];
+    for pair in names.windows(2) {
+        let run =
+            sandbox.lamina(&format!("convert {} {} --labels --json", pair[0], pair[1])).exits(0);
+        assert_eq!(run.json()["verified"]["voxels"], 6 * 24 * 20, "{run}");
+    }
+    let read = |name: &str| read_labels(&sandbox.path(name), &ReadOptions::default()).unwrap();
+    assert_eq!(read("6.nii").labels, oblique().labels);
+    read("0.nii.gz").geometry.same_grid_within(&read("6.nii").geometry, 1e-4).unwrap();
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(sandbox.path("3.mhd.json")).unwrap()).unwrap();
+    assert_eq!(record["verified"]["voxels"], 6 * 24 * 20);
+    assert_eq!(record["labels"], json!(true));
+}
+
+#[test]
+fn it_says_what_was_checked() {
+    let sandbox = Sandbox::new();
+    let (volume, _) = ellipsoid([9.0, 12.0, 2.5]);
+    sandbox.image("scan.nii", &volume);
+    transcript!(sandbox.lamina("convert scan.nii scan.nrrd"), @r#"
+    $ lamina convert scan.nii scan.nrrd
+    exit code 0
+    --- stdout
+    scan.nrrd: 2880 voxels read back and the same, at most 0 of a voxel off their place
+    "#);
+    assert_eq!(sandbox.list("."), ["scan.nii", "scan.nrrd", "scan.nrrd.json"]);
+    let read = |name: &str| read_volume(&sandbox.path(name), &ReadOptions::default()).unwrap();
+    assert_eq!(read("scan.nii").voxels, read("scan.nrrd").voxels);
+}
+
+#[test]
+fn a_file_that_is_there_is_not_replaced_unasked() {
+    let sandbox = Sandbox::new();
+    let (volume, labels) = ellipsoid([9.0, 12.0, 2.5]);
+    sandbox.image("scan.nii", &volume);
+    sandbox.labels("mask.mhd", &labels);
+    transcript!(sandbox.lamina("convert scan.nii mask.mhd"), @r#"
+    $ lamina convert scan.nii mask.mhd
+    exit code 2
+    --- stderr
+    error: a file of this name is there; --overwrite replaces it: mask.mhd
+    "#);
+    transcript!(sandbox.lamina("convert mask.mhd mask.MHD --overwrite"), @r#"
+    $ lamina convert mask.mhd mask.MHD --overwrite
+    exit code 0
+    --- stdout
+    mask.MHD: 2880 voxels read back and the same, at most 0 of a voxel off their place
+    "#);
+    sandbox.lamina("convert scan.nii mask.mhd --overwrite").exits(0);
+    assert_eq!(
+        read_volume(&sandbox.path("mask.mhd"), &ReadOptions::default()).unwrap().voxels,
+        volume.voxels
+    );
+}
+
+#[test]
+fn what_cannot_be_converted_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let (volume, _) = ellipsoid([9.0, 12.0, 2.5]);
+    sandbox.image("scan.nii", &volume);
+    transcript!(sandbox.lamina("convert scan.nii mask.mha --labels"), @r#"
+    $ lamina convert scan.nii mask.mha --labels
+    exit code 1
+    --- stderr
+    error: expected labels that are whole numbers from 0 to 255, found 332 at voxel [9, 10, 1] (x, y, z): scan.nii
+    "#);
+    transcript!(sandbox.lamina("convert scan.nii mask.xyz"), @r#"
+    $ lamina convert scan.nii mask.xyz
+    exit code 2
+    --- stderr
+    error: expected a name that ends in .nii, .nii.gz, .hdr, .img, .hdr.gz, .img.gz, .mha, .mhd, .nrrd or .nhdr: mask.xyz
+    "#);
+    transcript!(sandbox.lamina("convert absent.nii mask.mha"), @r#"
+    $ lamina convert absent.nii mask.mha
+    exit code 2
+    --- stderr
+    error: expected an image: absent.nii
+      caused by: No such file or directory (os error 2)
+    "#);
+    transcript!(sandbox.lamina("convert scan.nii scan.nii --overwrite"), @r#"
+    $ lamina convert scan.nii scan.nii --overwrite
+    exit code 2
+    --- stderr
+    error: the output would overwrite a file that is read: scan.nii
+    "#);
+    assert_eq!(sandbox.list("."), ["scan.nii"]);
+}
+
+#[test]
+fn real_prostate_and_hippocampus_files_keep_their_place() {
+    let Some(data) = larger_data("converting real files") else { return };
+    let sandbox = Sandbox::new();
+    let files = [
+        ("prostate_t2/promise12_layout/Case00.mhd", "image.nii.gz", ""),
+        ("prostate_t2/promise12_layout/Case00_segmentation.mhd", "mask.nrrd", "--labels"),
+        ("hippocampus/labels/hippocampus_003.nii.gz", "hippocampus.mha", "--labels"),
+    ];
+    for (from, to, options) in files {
+        let from = data.join(from);
+        sandbox.lamina(&format!("convert {} {to} {options}", from.display())).exits(0);
+        let (before, after) = (
+            read_volume(&from, &ReadOptions::default()).unwrap(),
+            read_volume(&sandbox.path(to), &ReadOptions::default()).unwrap(),
+        );
+        before.geometry.same_grid_within(&after.geometry, 1e-3).unwrap();
+        assert_eq!(before.to_f32(), after.to_f32());
+    }
+}
