@@ -82,8 +82,13 @@ impl Observer for Progress<'_> {
                 epochs,
                 steps_per_epoch,
             } => {
+                let left = if first_epoch > epochs {
+                    format!("all {epochs} epochs are done already")
+                } else {
+                    format!("epochs {first_epoch} to {epochs}")
+                };
                 self.output.note(format!(
-                    "training {parameters} parameters on {}, measuring on {}; epochs {first_epoch} to {epochs} of {}; \
+                    "training {parameters} parameters on {}, measuring on {}; {left} of {}; \
                      run folder {}",
                     count(*training_cases, "case"),
                     count(*validation_cases, "case"),

@@ -80,7 +80,7 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
     experiment.validate()?;
     let dataset = experiment.read_dataset(&args.config)?;
     let dataset = Dataset::open(dataset, &data_folder(args)?)?;
-    let run_folder = RunFolder::create(&args.out)?;
+    let run_folder = RunFolder::new(&args.out);
     if args.resume && !run_folder.last().exists() {
         let place = run_folder.path().display();
         output.note(format!("no checkpoint to resume from, training starts anew: {place}"));

@@ -2,6 +2,7 @@
 
 use ndarray::{Array3, ArrayViewMut2, ArrayViewMut3};
 
+use crate::losses::IGNORE_LABEL;
 use crate::preprocess::neighbors;
 
 /// How a slice is moved onto the patch.
@@ -39,7 +40,7 @@ impl Warp {
 
     /// Samples the slice (linearly) and its labels (nearest) around `center`, a (row,
     /// column) of the slice that comes to lie in the middle of the patch. Outside
-    /// the slice intensities are 0, the mean, and labels are background.
+    /// the slice intensities are 0, the mean, and labels are ignored.
     ///
     /// # Shapes
     /// - `input`: `[channel, patch height, patch width]`
@@ -71,7 +72,7 @@ impl Warp {
                 labels[[row, column]] = if inside {
                     source.labels[[source.index, near_y as usize, near_x as usize]]
                 } else {
-                    0
+                    IGNORE_LABEL
                 };
 
                 let (floor_y, floor_x) = (from_y.floor(), from_x.floor());
@@ -136,17 +137,17 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_patch_is_filled_with_the_mean_and_background() {
+    fn a_larger_patch_is_filled_with_the_mean_and_ignored() {
         let (input, labels) = warped(Warp::IDENTITY, [4, 5]);
-        assert_eq!(labels.row(0).to_vec(), [0; 5]);
-        assert_eq!(labels.row(1).to_vec(), [0, 1, 2, 3, 0]);
+        assert_eq!(labels.row(0).to_vec(), [255; 5]);
+        assert_eq!(labels.row(1).to_vec(), [255, 1, 2, 3, 255]);
         assert_eq!(input[[1, 0, 0]], 0.0);
     }
 
     #[test]
     fn a_shift_moves_the_content_to_the_right() {
         let (_, labels) = warped(Warp { shift: [1.0, 0.0], ..Warp::IDENTITY }, [2, 3]);
-        assert_eq!(labels.as_slice().unwrap(), [0, 1, 2, 0, 4, 5]);
+        assert_eq!(labels.as_slice().unwrap(), [255, 1, 2, 255, 4, 5]);
     }
 
     #[test]

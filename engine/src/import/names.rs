@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::weights::{Misfit, NameMap, WrongShape};
 
 /// What a file may wrap its weights in, one inside the other.
-const WRAPPERS: [&str; 5] = ["state_dict", "model_state_dict", "model_state", "model", "module"];
+const WRAPPERS: [&str; 6] =
+    ["state_dict", "model_state_dict", "model_state", "model", "network_weights", "module"];
 
 /// How deep wrappers are looked for.
 const DEPTH: usize = 3;

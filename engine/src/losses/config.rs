@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::tensor::{Tensor, activation};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::cross_entropy::{CrossEntropyConfig, cross_entropy, validate_weight_count};
@@ -123,8 +123,32 @@ impl<'de> Visitor<'de> for NameOrTable {
         found.map(|(_, loss)| loss).ok_or_else(|| E::unknown_variant(name, NAMES))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<LossConfig, A::Error> {
-        LossConfig::deserialize(MapAccessDeserializer::new(map))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LossConfig, A::Error> {
+        let loss = LossConfig::deserialize(MapAccessDeserializer::new(Borrowed(&mut map)))?;
+        match map.next_key::<String>()? {
+            None => Ok(loss),
+            Some(second) => Err(de::Error::custom(format!(
+                "expected the name of one loss, found `{second}` besides; `sum` adds several"
+            ))),
+        }
+    }
+}
+
+/// A table that is looked at again after a part of it was read.
+struct Borrowed<'a, A>(&'a mut A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Borrowed<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        self.0.next_key_seed(seed)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
     }
 }
 

@@ -80,6 +80,10 @@ fn every_loss_is_read_as_it_was_written() {
 fn what_is_misspelled_is_named_with_what_would_be_right() {
     for (loss, expected) in [
         ("\"ohm\"", "unknown variant `ohm`, expected one of `cross_entropy`, `dice`"),
+        (
+            "{ ohem = { form = \"stdc\" }, dice = {} }",
+            "expected the name of one loss, found `ohem` besides; `sum` adds several",
+        ),
         ("{ ohm = {} }", "unknown variant `ohm`, expected one of `cross_entropy`, `dice`"),
         ("{ ohem = { treshold = 1 } }", "unknown field `treshold`, expected one of `form`"),
         ("{ ohem = { form = \"x\" } }", "unknown variant `x`, expected one of `bpnet`"),

@@ -81,6 +81,11 @@ pub trait Settings {
         "logits"
     }
 
+    /// Whether it learns by a loss of its own, whatever the experiment says.
+    fn has_own_loss(&self) -> bool {
+        false
+    }
+
     /// Whether it answers with one label for the whole image; then logits are
     /// `[batch, num_classes, 1, 1]`.
     fn classifies_images(&self) -> bool {

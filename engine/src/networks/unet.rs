@@ -164,7 +164,7 @@ pub struct Unet {
 }
 
 impl Architecture for Unet {
-    fn run(&self, input: Tensor<4>, _heads: Heads, _observe: Observe<'_>) -> NetworkOutput {
+    fn run(&self, input: Tensor<4>, _heads: Heads, observe: Observe<'_>) -> NetworkOutput {
         let [_, _, height, width] = input.dims();
         assert!(
             height % self.size_multiple == 0 && width % self.size_multiple == 0,
@@ -178,12 +178,14 @@ impl Architecture for Unet {
                 x = self.pool.forward(x); // halves height and width
             }
             x = block.forward(x);
+            observe(&format!("encoder.{level}"), &x);
             skips.push(x.clone());
         }
         skips.pop(); // the bottom has no skip
-        for block in &self.decoder {
+        for (step, block) in self.decoder.iter().enumerate() {
             let skip = skips.pop().expect("one skip for each decoder level");
             x = block.forward(x, skip);
+            observe(&format!("decoder.{step}"), &x);
         }
         self.head.forward(x).into()
     }

@@ -75,17 +75,19 @@ impl Fit<'_> {
         let classes = self.dataset.config.classes.len();
         self.experiment.training.loss.validate_classes(classes)?;
         let mut learner = self.start()?;
-        let recorder = self.run.record(observer)?;
         let Experiment { training, preprocessing, augmentation, fold, folds, seed, .. } =
             self.experiment;
         let split = self.dataset.split(*fold, *folds, *seed)?;
         let reader = CaseReader::new(preprocessing, self.dataset.config.classes.len());
         let cases = read_all(&split.training, |case| reader.training(case))?;
         let held_out = read_all(&split.validation, |case| reader.held_out(case))?;
-        self.write_config()?;
-
         let batches = Batches::new(&cases, augmentation, training, preprocessing.neighbors, *seed);
         self.check_batches(&batches)?;
+
+        // Only a run that can start leaves a folder.
+        self.run.create()?;
+        let recorder = self.run.record(observer)?;
+        self.write_config()?;
         tell(
             &recorder,
             &Event::TrainingStarted {

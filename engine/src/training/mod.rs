@@ -168,6 +168,14 @@ impl TrainingConfig {
         if let Some(ema) = &self.ema {
             ema.validate()?;
         }
+        if network.settings().has_own_loss() && self.loss != LossConfig::default() {
+            let expected = format!(
+                "expected none: network.{} learns by the loss of its levels",
+                network.name()
+            );
+            let loss = serde_json::to_string(&self.loss).unwrap_or_default();
+            return Err(EngineError::config("training.loss", loss, expected));
+        }
         self.loss.validate()?;
         self.schedule.validate()
     }
@@ -317,6 +325,22 @@ mod tests {
             let message = refused(text);
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn a_loss_beside_that_of_the_network_is_refused() {
+        let training = TrainingConfig {
+            loss: toml::from_str::<TrainingConfig>("loss = \"ohem\"").unwrap().loss,
+            ..TrainingConfig::default()
+        };
+        let network = |text: &str| NetworkConfig::SpecializeFuse(toml::from_str(text).unwrap());
+        assert_eq!(
+            training.validate(&network("")).unwrap_err().to_string(),
+            "training.loss = \"ohem\": expected none: network.specialize_fuse learns by the loss \
+             of its levels"
+        );
+        training.validate(&network("supervision = \"plain\"")).unwrap();
+        TrainingConfig::default().validate(&network("")).unwrap();
     }
 
     /// As `configs/README.md` lists them.

@@ -21,14 +21,18 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// The folder at this path, which need not be there yet.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_path_buf() }
+    }
+
     /// Makes the folder where it is missing.
     ///
     /// # Errors
     /// [`EngineError::Write`] when that fails.
-    pub fn create(path: &Path) -> Result<Self, EngineError> {
-        std::fs::create_dir_all(path)
-            .map_err(|source| EngineError::Write { path: path.to_path_buf(), source })?;
-        Ok(Self { path: path.to_path_buf() })
+    pub fn create(&self) -> Result<(), EngineError> {
+        std::fs::create_dir_all(&self.path)
+            .map_err(|source| EngineError::Write { path: self.path.clone(), source })
     }
 
     /// The folder itself.

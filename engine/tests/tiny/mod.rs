@@ -136,7 +136,7 @@ impl Tiny {
         let fit = Fit {
             experiment,
             dataset: &self.dataset(),
-            run: &RunFolder::create(&self.run_folder(name)).unwrap(),
+            run: &RunFolder::new(&self.run_folder(name)),
             device: &DeviceChoice::Cpu.open(),
             resume,
         };

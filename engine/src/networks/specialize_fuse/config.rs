@@ -131,6 +131,10 @@ impl Settings for SpecializeFuseConfig {
         smallest_batch(size.map(nearest_multiple))
     }
 
+    fn has_own_loss(&self) -> bool {
+        self.supervision != Supervision::Plain
+    }
+
     fn output_names(&self) -> &'static [&'static str] {
         if self.supervision.has_unity() {
             &["fused", "sem1", "sem2", "sem3", "sem4", "unity1", "unity2", "unity3"]
