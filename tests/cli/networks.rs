@@ -10,10 +10,23 @@ fn every_network_is_listed_with_what_it_costs() {
         let line = listed.stdout.lines().find(|line| line.starts_with(&format!("{name} ")));
         line.unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
-    let expected =
-        ["bpnet-s3-w32", "[1]", "5.135", "5.105", "5.1", "73.69", "74.2", "288.0", "4", "13"];
+    let expected = [
+        "bpnet-s3-w32",
+        "[1]",
+        "5.135",
+        "5.105",
+        "5.1",
+        "73.69",
+        "74.2",
+        "288.0",
+        "4",
+        "13",
+        "77.2",
+    ];
     assert_eq!(row("bpnet-s3-w32"), expected);
     assert_eq!(row("unet")[2..6], ["31.039", "31.039", "–", "1543.77"]);
+    // Published for another size, which is told.
+    assert_eq!(row("bisenet-v2")[5..9], ["98.41", "21.15", "at", "512x1024"]);
 }
 
 #[test]

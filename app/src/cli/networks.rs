@@ -125,6 +125,24 @@ impl Row {
     fn published(&self, what: &str) -> Option<f64> {
         self.published.iter().find(|figure| figure.what == what).map(|figure| figure.value)
     }
+
+    /// The multiply-accumulates that were published for this size, or for another, which is told.
+    fn published_macs(&self) -> Option<String> {
+        if let Some(value) = self.published(&macs_at(self.size)) {
+            return Some(value.to_string());
+        }
+        self.published.iter().find_map(|figure| {
+            let size = figure.what.strip_prefix("MACs at ")?.strip_suffix(", G")?;
+            Some(format!("{} at {size}", figure.value))
+        })
+    }
+
+    /// The best mIoU that was published on the validation set of Cityscapes.
+    fn published_miou(&self) -> Option<f64> {
+        let on_cityscapes =
+            self.published.iter().filter(|figure| figure.what.starts_with("mIoU, Cityscapes val"));
+        on_cityscapes.map(|figure| figure.value).reduce(f64::max)
+    }
 }
 
 /// Runs `lamina networks`.
@@ -184,6 +202,7 @@ fn overview(rows: &[Row]) -> String {
         ("maps, MiB", Align::Right),
         ("stride", Align::Right),
         ("least size", Align::Right),
+        ("mIoU published, %", Align::Right),
     ]);
     let published = |value: Option<f64>| value.map_or("–".to_owned(), |value| value.to_string());
     for row in rows {
@@ -196,10 +215,11 @@ fn overview(rows: &[Row]) -> String {
             millions(row.params_inference),
             published(row.published(PARAMETERS)),
             billions(row.macs),
-            published(row.published(&macs_at(row.size))),
+            row.published_macs().unwrap_or_else(|| "–".to_owned()),
             mebibytes(row.activation_bytes),
             row.output_stride.to_string(),
             row.smallest_size.to_string(),
+            published(row.published_miou()),
         ]);
     }
     let mut text = table.render();
@@ -215,7 +235,7 @@ fn overview(rows: &[Row]) -> String {
         text,
         "\nMACs (multiply-accumulates, which the papers call FLOPs) and maps: one image of \
          {} x {height} x {width} at inference; {} classes unless the network was published for \
-         others.",
+         others. mIoU: the best that was published on the validation set of Cityscapes.",
         row.channels, row.classes
     );
     text

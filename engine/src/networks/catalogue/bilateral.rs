@@ -12,6 +12,8 @@ const STDC: &str = "Fan, Lai, Huang, Wei, Chai, Luo, Wei. Rethinking BiSeNet For
                     Semantic Segmentation (STDC). CVPR 2021, arXiv:2104.13188";
 
 const V1: &[Figure] = &[
+    figure("parameters, M", 13.4), // as BPNet's table 2 lists it, like the next
+    figure("MACs at 1024x2048, G", 104.3),
     figure("mIoU, Cityscapes val, %", 74.8),
     figure("mIoU, Cityscapes test, %", 74.7),
     figure("images per second at 768x1536", 65.5),
@@ -73,12 +75,12 @@ const STDC2_SEG: &[Figure] = &[
 ];
 const STDC1_CLS: &[Figure] = &[
     figure("parameters, M", 8.44),
-    figure("MACs at 224x224, M", 813.0),
+    figure("MACs at 224x224, G", 0.813),
     figure("top-1 accuracy, ImageNet, %", 73.9),
 ];
 const STDC2_CLS: &[Figure] = &[
     figure("parameters, M", 12.47),
-    figure("MACs at 224x224, M", 1446.0),
+    figure("MACs at 224x224, G", 1.446),
     figure("top-1 accuracy, ImageNet, %", 76.4),
 ];
 
