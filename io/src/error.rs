@@ -54,7 +54,7 @@ pub enum VolumeError {
     },
 
     /// The file is of another kind.
-    #[error("expected a NIfTI, MetaImage or NRRD file, found {found}: {path}")]
+    #[error("expected a NIfTI, MetaImage, NRRD or DICOM file, found {found}: {path}")]
     Format {
         /// The file.
         path: PathBuf,
@@ -95,6 +95,37 @@ pub enum VolumeError {
         path: PathBuf,
         /// The stored type.
         found: String,
+    },
+
+    /// A DICOM object that holds no picture, or none that is a volume.
+    #[error("expected a DICOM image, found {found}: {path}")]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+    },
+
+    /// A folder or file holds several series, and not just one of them was chosen.
+    #[error(
+        "expected one series to be chosen, found {fitting} that fit (there are {list}): {path}"
+    )]
+    SeriesChoice {
+        /// The folder or file.
+        path: PathBuf,
+        /// How many fit what was asked for.
+        fitting: usize,
+        /// All that there are.
+        list: String,
+    },
+
+    /// The slices of a series are no even stack.
+    #[error("expected an even stack of slices, found {}: {path}", flaws.join("; "))]
+    FlawedSeries {
+        /// The folder or file.
+        path: PathBuf,
+        /// All that is wrong, at millimeters along the normal from the first slice.
+        flaws: Vec<String>,
     },
 
     /// The header's transform places no voxels.
@@ -235,6 +266,9 @@ impl VolumeError {
             | Self::Truncated { path, .. }
             | Self::Header { path, .. }
             | Self::DataType { path, .. }
+            | Self::NotAnImage { path, .. }
+            | Self::SeriesChoice { path, .. }
+            | Self::FlawedSeries { path, .. }
             | Self::Geometry { path, .. }
             | Self::Dimensions { path, .. }
             | Self::VolumeIndex { path, .. }
@@ -261,6 +295,9 @@ impl VolumeError {
             | Self::Truncated { path, .. }
             | Self::Header { path, .. }
             | Self::DataType { path, .. }
+            | Self::NotAnImage { path, .. }
+            | Self::SeriesChoice { path, .. }
+            | Self::FlawedSeries { path, .. }
             | Self::Geometry { path, .. }
             | Self::Dimensions { path, .. }
             | Self::VolumeIndex { path, .. }

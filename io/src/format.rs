@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::error::VolumeError;
 use crate::image::Image;
 use crate::input::{GZIP_MAGIC, Input};
-use crate::read::Limits;
-use crate::{metaimage, nifti, nrrd};
+use crate::read::ReadOptions;
+use crate::{dicom, metaimage, nifti, nrrd};
 
 /// The formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +17,12 @@ pub(crate) enum Format {
     Nifti,
     MetaImage,
     Nrrd,
+    Dicom,
 }
 
 /// The endings that [`is_supported_name`] knows, for messages.
-pub const SUPPORTED_NAMES: &str = ".nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd or .nhdr/.raw";
+pub const SUPPORTED_NAMES: &str =
+    ".nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd, .nhdr/.raw or DICOM";
 
 /// How much of a file is looked at; MetaIO looks as far for the keys of its own format.
 const LOOK_BYTES: usize = 8000;
@@ -44,7 +46,10 @@ impl Format {
         match bytes {
             bytes if nrrd::is_header(bytes) => Some(Self::Nrrd),
             bytes if nifti::is_header(bytes) => Some(Self::Nifti),
+            bytes if dicom::has_preamble(bytes) => Some(Self::Dicom),
             bytes if metaimage::is_header(bytes) => Some(Self::MetaImage),
+            // Some lack what tells them apart, but not what any data set starts with.
+            bytes if dicom::looks_like(bytes) => Some(Self::Dicom),
             _ => None,
         }
     }
@@ -52,15 +57,20 @@ impl Format {
 
 /// Opens an image up to its first voxel: by its content, and by its name only where the
 /// content says nothing, as in the `.img` of a pair.
-pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Image, VolumeError> {
+pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeError> {
+    let limits = &options.limits;
     match format_of(path)? {
         Format::Nifti => nifti::open(path, limits),
         Format::MetaImage => metaimage::open(path, limits),
         Format::Nrrd => nrrd::open(path, limits),
+        Format::Dicom => dicom::open(path, options),
     }
 }
 
 fn format_of(path: &Path) -> Result<Format, VolumeError> {
+    if path.is_dir() {
+        return Ok(Format::Dicom); // the only one whose images are folders
+    }
     if nifti::Name::of(path).kind == nifti::Kind::Voxels {
         return Ok(Format::Nifti); // bare voxels may look like anything
     }
@@ -79,6 +89,9 @@ fn format_of(path: &Path) -> Result<Format, VolumeError> {
         Some(Format::MetaImage | Format::Nrrd) if packed => {
             refuse("a MetaImage or NRRD file inside of gzip data, which is to be unpacked first")
         }
+        Some(Format::Dicom) if packed => {
+            refuse("a DICOM file inside of gzip data, which is to be unpacked first")
+        }
         Some(format) => Ok(format),
         None => match foreign(&start) {
             Some(found) => refuse(found),
@@ -89,9 +102,6 @@ fn format_of(path: &Path) -> Result<Format, VolumeError> {
 
 /// Formats that users are likely to take for ours, by how they start.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
-    if bytes.get(128..132) == Some(b"DICM") {
-        return Some("a DICOM file");
-    }
     let starts: [(&[u8], &str); 8] = [
         (b"\x00\x00\x00\x01\x00\x00", "an MGH or MGZ file, which is not supported"),
         (b"\x89PNG", "a PNG picture"),
@@ -122,9 +132,20 @@ pub fn files_of(path: &Path) -> Vec<PathBuf> {
     let named = match format_of(path) {
         Ok(Format::MetaImage) => metaimage::data_files(path),
         Ok(Format::Nrrd) => nrrd::data_files(path),
+        Ok(Format::Dicom) => {
+            return dicom::files(path, &ReadOptions::default()).unwrap_or_default();
+        }
         Ok(Format::Nifti) | Err(_) => return pair(path),
     };
     std::iter::once(path.to_owned()).chain(named).collect()
+}
+
+/// [`files_of`] the volume that the options choose.
+pub fn files_read(path: &Path, options: &ReadOptions) -> Vec<PathBuf> {
+    match format_of(path) {
+        Ok(Format::Dicom) => dicom::files(path, options).unwrap_or_default(),
+        _ => files_of(path),
+    }
 }
 
 fn pair(path: &Path) -> Vec<PathBuf> {
@@ -155,7 +176,7 @@ pub fn output_files(path: &Path) -> Vec<PathBuf> {
         }
         Some(Format::MetaImage) => metaimage::output_data_files(path),
         Some(Format::Nrrd) => nrrd::output_data_files(path),
-        None => Vec::new(),
+        Some(Format::Dicom) | None => Vec::new(),
     };
     std::iter::once(path.to_owned()).chain(beside).collect()
 }

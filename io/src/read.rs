@@ -8,6 +8,7 @@ use std::path::Path;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
+use crate::dicom::SeriesChoice;
 use crate::error::VolumeError;
 use crate::format;
 use crate::image::{Description, Image};
@@ -39,6 +40,12 @@ impl Default for Limits {
 pub struct ReadOptions {
     /// Which volume of a file that holds several, from 0. `None` refuses such a file.
     pub volume: Option<usize>,
+    /// Which series of a folder that holds several. `None` refuses such a folder.
+    pub series: Option<SeriesChoice>,
+    /// Whether to take a DICOM series with flaws for an even stack of slices: where slices are
+    /// missing their neighbors repeat, of several at one place the first counts, uneven ones
+    /// are placed evenly from first to last, and a tilted gantry makes a sheared grid.
+    pub accept_flaws: bool,
     /// What a file may declare.
     pub limits: Limits,
 }
@@ -117,7 +124,7 @@ pub fn read_labels(path: &Path, options: &ReadOptions) -> Result<LabelVolume, Vo
 
 /// Opens a file at the volume that the options ask for.
 fn open_volume(path: &Path, options: &ReadOptions) -> Result<Image, VolumeError> {
-    let mut image = format::open(path, &options.limits)?;
+    let mut image = format::open(path, options)?;
     let volumes = image.description.sizes.volumes;
     let chosen = match options.volume {
         None if volumes == 1 => 0,
@@ -167,7 +174,7 @@ fn into_array<T>(values: Vec<T>, image: &Image) -> Array3<T> {
 pub struct FileInfo {
     /// The file, as the user gave it.
     pub path: String,
-    /// `nifti-1`, `nifti-2`, `metaimage` or `nrrd`.
+    /// `nifti-1`, `nifti-2`, `metaimage`, `nrrd`, `dicom` or `dicom-seg`.
     pub format: String,
     /// Voxels along x, y, z, t and so on, as the file declares them.
     pub shape: Vec<u64>,
@@ -179,6 +186,9 @@ pub struct FileInfo {
     pub orientation: String,
     /// The stored type: `uint8`, `int16`, `float32` and so on.
     pub dtype: StoredType,
+    /// How it was taken, where the file says so: `ct`, `mr` and so on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub modality: Option<String>,
     /// Smallest finite value, after scaling.
     pub min: Option<f64>,
     /// Largest finite value, after scaling.
@@ -198,7 +208,16 @@ pub struct FileInfo {
 /// # Errors
 /// As [`read_volume`], but several volumes are fine.
 pub fn read_info(path: &Path, limits: &Limits) -> Result<FileInfo, VolumeError> {
-    let mut image = format::open(path, limits)?;
+    read_info_of(path, &ReadOptions { limits: *limits, ..ReadOptions::default() })
+}
+
+/// [`read_info`] of the series that the options choose.
+///
+/// # Errors
+/// As [`read_info`].
+pub fn read_info_of(path: &Path, options: &ReadOptions) -> Result<FileInfo, VolumeError> {
+    let limits = &options.limits;
+    let mut image = format::open(path, options)?;
     let mut tally = Tally::new(image.description.rescale);
     image.seek_volume(0)?;
     let bytes = image.description.sizes.all_bytes();
@@ -217,6 +236,7 @@ pub fn read_info(path: &Path, limits: &Limits) -> Result<FileInfo, VolumeError> 
         affine: header.geometry.ras_from_index().rows(),
         orientation: header.geometry.orientation(),
         dtype: header.stored,
+        modality: header.modality.map(|modality| modality.name().to_owned()),
         min: statistics.min,
         max: statistics.max,
         mean: statistics.mean,

@@ -54,6 +54,18 @@ pub enum Modality {
     Other(String),
 }
 
+impl Modality {
+    /// Its name: `ct`, `mr`, `rgb`, or what the file calls it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ct => "ct",
+            Self::Mr => "mr",
+            Self::Rgb => "rgb",
+            Self::Other(name) => name,
+        }
+    }
+}
+
 /// A scan.
 ///
 /// ```

@@ -100,6 +100,6 @@ fn write<T: Scalar>(
         Some(Format::Nifti) => nifti::write(path, voxels, output),
         Some(Format::MetaImage) => metaimage::write(path, voxels, output),
         Some(Format::Nrrd) => nrrd::write(path, voxels, output),
-        None => Err(VolumeError::OutputName { path: path.to_owned() }),
+        Some(Format::Dicom) | None => Err(VolumeError::OutputName { path: path.to_owned() }),
     }
 }

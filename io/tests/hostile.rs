@@ -260,8 +260,11 @@ fn other_formats_are_named() {
     mgh[3] = 1;
     mgh[7] = 4;
     let files: [(&[u8], &str); 7] = [
-        (&analyze, "expected a NIfTI, MetaImage or NRRD file, found Analyze 7.5 or SPM, not NIfTI"),
-        (&dicom, "found a DICOM file"),
+        (
+            &analyze,
+            "expected a NIfTI, MetaImage, NRRD or DICOM file, found Analyze 7.5 or SPM, not NIfTI",
+        ),
+        (&dicom, "bytes of header"),
         (&mgh, "found an MGH or MGZ file, which is not supported"),
         (b"\x89PNG\r\n", "found a PNG picture"),
         (b"", "expected 348 bytes of header, found 0"),
@@ -281,7 +284,10 @@ fn missing_files_and_folders_are_named() {
     let missing = folder.0.path().join("missing.nii.gz");
     assert_eq!(message(&missing, read(&missing)), "cannot open ");
     let path = folder.0.path().to_owned();
-    assert_eq!(message(&path, read(&path)), "expected a file, found a folder: ");
+    assert_eq!(
+        message(&path, read(&path)),
+        "expected a file, found a folder without DICOM images: "
+    );
     assert!(read(Path::new("")).is_err());
 }
 

@@ -1,0 +1,29 @@
+//! DICOM: a file, or the series in a folder, as a volume in RAS.
+//!
+//! - `element.rs`, `file.rs`, `syntax.rs`: from bytes to the elements of a data set
+//! - `frames.rs`: what they say about pixels and places
+//! - `pixels.rs`, `rle.rs`: from packed pixels to numbers
+//! - `series.rs`: from slices to volumes
+//! - `seg.rs`: segmentations as label maps
+//! - `read.rs`: all of it together
+//!
+//! Who the patient is and when the scan was taken is never looked at: `tags.rs` lists all
+//! that is. What names a series is shown as a hash of its UID, and no path is ever made
+//! from a value.
+
+mod choice;
+mod element;
+mod file;
+mod frames;
+mod pixels;
+mod read;
+mod rle;
+mod seg;
+mod series;
+mod syntax;
+mod tags;
+
+pub use choice::{SeriesChoice, SeriesInfo};
+pub(crate) use file::{has_preamble, looks_like};
+pub use read::series_in;
+pub(crate) use read::{files, open};

@@ -1,0 +1,561 @@
+//! DICOM, from files made by hand: series, multi-frame, segmentations, and what is hostile.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests may panic and are not documentation")]
+
+#[path = "common/dicom.rs"]
+mod made;
+
+use std::path::Path;
+
+use lamina_io::{
+    LabelVolume, Limits, Modality, ReadOptions, SeriesChoice, StoredType, Volume, VolumeError,
+    files_read, read_info, read_labels, read_volume, series_in,
+};
+use made::{AXIAL, Dicom, PATIENT, axial, fragments, slice};
+use tempfile::TempDir;
+
+/// A folder of these files.
+fn folder(files: &[(&str, Dicom)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, dicom) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, dicom.plain()).unwrap();
+    }
+    folder
+}
+
+fn read(path: &Path) -> Result<Volume, VolumeError> {
+    read_volume(path, &ReadOptions::default())
+}
+
+fn accepted(path: &Path) -> Volume {
+    read_volume(path, &ReadOptions { accept_flaws: true, ..ReadOptions::default() }).unwrap()
+}
+
+fn one(dicom: &Dicom) -> Result<Volume, VolumeError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    std::fs::write(&path, dicom.plain()).unwrap();
+    read(&path)
+}
+
+fn refusal(path: &Path) -> String {
+    let message = read(path).unwrap_err().to_string();
+    assert!(!message.contains("MARKER"), "{message}");
+    message
+}
+
+#[test]
+fn slices_are_ordered_by_place_in_any_orientation() {
+    let half = 0.5_f64.sqrt();
+    for (orientation, normal) in [
+        (AXIAL, [0.0, 0.0, 1.0]),
+        ([1.0, 0.0, 0.0, 0.0, 0.0, -1.0], [0.0, 1.0, 0.0]),
+        ([0.0, 1.0, 0.0, 0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]),
+        ([half, half, 0.0, 0.0, 0.0, -1.0], [-half, half, 0.0]),
+    ] {
+        // Names and numbers are in an order of their own.
+        let files: Vec<(String, Dicom)> = [3, 0, 4, 1, 2]
+            .into_iter()
+            .enumerate()
+            .map(|(name, k)| {
+                let position = [0, 1, 2]
+                    .map(|axis| [-10.0, -20.0, 30.0][axis] + 2.5 * f64::from(k) * normal[axis]);
+                let pixels: Vec<i16> = (0..12).map(|n| 100 * k + n).collect();
+                let dicom = slice(position, orientation, [3, 4], &pixels).text(
+                    0x0020_0013,
+                    "IS",
+                    &name.to_string(),
+                );
+                (format!("{name}.dcm"), dicom)
+            })
+            .collect();
+        let files: Vec<(&str, Dicom)> =
+            files.iter().map(|(name, dicom)| (name.as_str(), dicom.clone())).collect();
+        let folder = folder(&files);
+        let volume = read(folder.path()).unwrap();
+        assert_eq!(volume.shape(), [5, 3, 4]);
+        assert_eq!(volume.modality, Some(Modality::Ct));
+        assert_eq!(volume.voxels.stored_type(), StoredType::I16);
+        for (index, value) in volume.to_f32().indexed_iter() {
+            let (k, j, i) = index;
+            assert_eq!(*value, (100 * k + 4 * j + i) as f32);
+            let place = volume.geometry.ras_from_index().apply([i, j, k].map(|n| n as f64));
+            for axis in 0..3 {
+                let lps = [-10.0, -20.0, 30.0][axis]
+                    + 2.5 * k as f64 * normal[axis]
+                    + 0.75 * i as f64 * orientation[axis]
+                    + 0.5 * j as f64 * orientation[3 + axis];
+                let ras = if axis < 2 { -lps } else { lps };
+                assert!((place[axis] - ras).abs() < 1e-9, "{place:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn missing_slices_are_listed_and_repeat_their_neighbors_on_request() {
+    let folder = folder(&[
+        ("a", axial(0.0, 0)),
+        ("b", axial(2.0, 100)),
+        ("c", axial(8.0, 400)),
+        ("d", axial(10.0, 500)),
+    ]);
+    let message = refusal(folder.path());
+    assert!(message.contains("2 slices missing between 2.00 and 8.00 mm"), "{message}");
+    let volume = accepted(folder.path());
+    let first: Vec<f64> = (0..6).map(|k| volume.value([k, 0, 0])).collect();
+    assert_eq!(first, [0.0, 100.0, 100.0, 400.0, 400.0, 500.0]);
+    assert_eq!(volume.geometry.spacing_mm(), Some([0.75, 0.5, 2.0]));
+}
+
+#[test]
+fn uneven_gaps_are_listed_and_evened_on_request() {
+    let folder = folder(&[
+        ("a", axial(0.0, 0)),
+        ("b", axial(2.0, 100)),
+        ("c", axial(4.3, 200)),
+        ("d", axial(6.3, 300)),
+    ]);
+    let message = refusal(folder.path());
+    assert!(message.contains("a gap of 2.300 mm instead of 2.000 mm after 2.00 mm"), "{message}");
+    let volume = accepted(folder.path());
+    assert_eq!(volume.shape(), [4, 3, 4]);
+    assert!((volume.geometry.spacing_mm().unwrap()[2] - 2.1).abs() < 1e-9);
+}
+
+#[test]
+fn repeated_slices_are_listed_and_the_first_counts_on_request() {
+    let folder = folder(&[
+        ("a", axial(0.0, 0).text(0x0020_0013, "IS", "1")),
+        ("b", axial(2.0, 100).text(0x0020_0013, "IS", "3")),
+        ("c", axial(2.0, 900).text(0x0020_0013, "IS", "2")),
+        ("d", axial(4.0, 200).text(0x0020_0013, "IS", "4")),
+    ]);
+    let message = refusal(folder.path());
+    assert!(message.contains("one more slice at 2.00 mm"), "{message}");
+    let volume = accepted(folder.path());
+    assert_eq!([0, 1, 2].map(|k| volume.value([k, 0, 0])), [0.0, 900.0, 200.0]);
+}
+
+#[test]
+fn a_tilted_gantry_is_refused_and_becomes_a_sheared_grid_on_request() {
+    let tilted = |k: i16| {
+        let position = [-10.0, -20.0 + 0.5 * f64::from(k), 2.0 * f64::from(k)];
+        slice(position, AXIAL, [3, 4], &[k; 12])
+    };
+    let folder = folder(&[("a", tilted(0)), ("b", tilted(1)), ("c", tilted(2))]);
+    let message = refusal(folder.path());
+    assert!(message.contains("tilted by 14.04 degrees"), "{message}");
+    let volume = accepted(folder.path());
+    let place = volume.geometry.ras_from_index().apply([0.0, 0.0, 2.0]);
+    assert_eq!(place, [10.0, 19.0, 4.0]);
+}
+
+#[test]
+fn several_series_are_listed_and_one_is_chosen() {
+    let other =
+        |z: f64| axial(z, 50).text(0x0020_000e, "UI", "1.2.3.5").text(0x0020_0011, "IS", "3");
+    let folder = folder(&[
+        ("x/a", axial(0.0, 0)),
+        ("y/b", axial(2.0, 100)),
+        ("x/c", other(0.0)),
+        ("y/d", other(3.0)),
+        ("y/e", other(6.0)),
+        (
+            "DICOMDIR",
+            Dicom::new()
+                .text(0x0004_1130, "CS", PATIENT)
+                .items(0x0004_1220, &[Dicom::new().text(0x0004_1430, "CS", "PATIENT")]),
+        ),
+    ]);
+    std::fs::write(folder.path().join("notes.txt"), "no DICOM").unwrap();
+    let message = refusal(folder.path());
+    assert!(message.contains("1: CT 4 x 3 x 3 of 0.750 x 0.500 x 3.000 mm, key"), "{message}");
+    assert!(message.contains("2: CT 4 x 3 x 2 of 0.750 x 0.500 x 2.000 mm, key"), "{message}");
+
+    let list = series_in(folder.path(), &Limits::default()).unwrap();
+    let key = &list[1].key;
+    for (choice, depth) in [("1", 3), ("2", 2), ("1.2.3.5", 3), (key.as_str(), 2)] {
+        let series: Option<SeriesChoice> = Some(choice.parse().unwrap());
+        let options = ReadOptions { series, ..ReadOptions::default() };
+        assert_eq!(read_volume(folder.path(), &options).unwrap().shape()[0], depth, "{choice}");
+        assert_eq!(files_read(folder.path(), &options).len(), depth);
+    }
+    let options = ReadOptions { series: Some(SeriesChoice::Number(3)), ..ReadOptions::default() };
+    assert!(matches!(
+        read_volume(folder.path(), &options),
+        Err(VolumeError::SeriesChoice { fitting: 0, .. })
+    ));
+}
+
+#[test]
+fn slices_at_one_place_are_told_apart_by_their_b_value() {
+    let at = |z: f64, b: &str, first: i16| axial(z, first).text(0x0019_100c, "IS", b);
+    let folder = folder(&[
+        ("a", at(0.0, "50", 1)),
+        ("b", at(0.0, "400", 2)),
+        ("c", at(3.0, "50", 3)),
+        ("d", at(3.0, "400", 4)),
+    ]);
+    let list = series_in(folder.path(), &Limits::default()).unwrap();
+    let parts: Vec<_> = list.iter().map(|series| series.part.as_deref().unwrap()).collect();
+    assert_eq!(parts, ["b-value 50", "b-value 400"]);
+    let options = ReadOptions { series: Some(SeriesChoice::Number(2)), ..ReadOptions::default() };
+    let volume = read_volume(folder.path(), &options).unwrap();
+    assert_eq!([0, 1].map(|k| volume.value([k, 0, 0])), [2.0, 4.0]);
+}
+
+#[test]
+fn one_rescaling_keeps_the_stored_type_and_several_do_not() {
+    let scaled = |z: f64, slope: f64| {
+        axial(z, 10).decimals(0x0028_1052, &[-1024.0]).decimals(0x0028_1053, &[slope])
+    };
+    let even = folder(&[("a", scaled(0.0, 2.0)), ("b", scaled(1.0, 2.0))]);
+    let volume = read(even.path()).unwrap();
+    assert_eq!((volume.voxels.stored_type(), volume.value([1, 0, 1])), (StoredType::I16, -1002.0));
+    let mixed = folder(&[("a", scaled(0.0, 2.0)), ("b", scaled(1.0, 3.0))]);
+    let volume = read(mixed.path()).unwrap();
+    assert_eq!(volume.voxels.stored_type(), StoredType::F32);
+    assert_eq!([volume.value([0, 0, 1]), volume.value([1, 0, 1])], [-1002.0, -991.0]);
+}
+
+#[test]
+fn pixels_are_what_their_bits_and_tables_say() {
+    let twelve = axial(0.0, 0).shorts(0x0028_0101, &[12]).shorts(0x0028_0102, &[11]).raw(
+        0x7fe0_0010,
+        "OW",
+        [0xf800_u16; 12].iter().flat_map(|n| n.to_le_bytes()).collect(),
+    );
+    assert_eq!(one(&twelve).unwrap().value([0, 0, 0]), -2048.0);
+    let twelve = twelve.shorts(0x0028_0103, &[0]);
+    assert_eq!(one(&twelve).unwrap().value([0, 0, 0]), 2048.0);
+    let inverted = twelve.text(0x0028_0004, "CS", "MONOCHROME1");
+    assert_eq!(one(&inverted).unwrap().value([0, 0, 0]), 4095.0 - 2048.0);
+
+    let table = Dicom::new().shorts(0x0028_3002, &[3, 1, 16]).shorts(0x0028_3006, &[500, 600, 700]);
+    let volume = one(&axial(0.0, 0).items(0x0028_3000, &[table])).unwrap();
+    assert_eq!([0, 1, 2, 3].map(|i| volume.value([0, 0, i])), [500.0, 500.0, 600.0, 700.0]);
+
+    let float = axial(0.0, 0).without(0x7fe0_0010).raw(
+        0x7fe0_0008,
+        "OF",
+        (0..12).flat_map(|n| (n as f32 / 4.0).to_le_bytes()).collect(),
+    );
+    let volume = one(&float).unwrap();
+    assert_eq!((volume.voxels.stored_type(), volume.value([0, 1, 1])), (StoredType::F32, 1.25));
+
+    let wide = axial(0.0, 0)
+        .shorts(0x0028_0100, &[32])
+        .shorts(0x0028_0101, &[32])
+        .shorts(0x0028_0102, &[31])
+        .raw(0x7fe0_0010, "OW", (0..12_i32).flat_map(|n| (-100_000 * n).to_le_bytes()).collect());
+    assert_eq!(one(&wide).unwrap().value([0, 2, 3]), -1_100_000.0);
+}
+
+/// Three frames of 3 x 4 at 4, 0 and 2 mm, each with its own intercept.
+fn multi_frame() -> Dicom {
+    let frame = |z: f64, intercept: f64| {
+        let place = Dicom::new().decimals(0x0020_0032, &[-10.0, -20.0, z]);
+        let values = Dicom::new().decimals(0x0028_1052, &[intercept]).decimals(0x0028_1053, &[1.0]);
+        Dicom::new().items(0x0020_9113, &[place]).items(0x0028_9145, &[values])
+    };
+    let shared = Dicom::new()
+        .items(0x0020_9116, &[Dicom::new().decimals(0x0020_0037, &AXIAL)])
+        .items(0x0028_9110, &[Dicom::new().decimals(0x0028_0030, &[0.5, 0.75])]);
+    axial(0.0, 0)
+        .without(0x0020_0032)
+        .without(0x0020_0037)
+        .without(0x0028_0030)
+        .text(0x0028_0008, "IS", "3")
+        .items(0x5200_9229, &[shared])
+        .items(0x5200_9230, &[frame(4.0, 1000.0), frame(0.0, 2000.0), frame(2.0, 3000.0)])
+        .raw(0x7fe0_0010, "OW", (0..36_i16).flat_map(i16::to_le_bytes).collect())
+}
+
+#[test]
+fn frames_of_one_file_are_ordered_by_place_too() {
+    let volume = one(&multi_frame()).unwrap();
+    assert_eq!([0, 1, 2].map(|k| volume.value([k, 0, 0])), [2012.0, 3024.0, 1000.0]);
+    assert_eq!(volume.geometry.spacing_mm(), Some([0.75, 0.5, 2.0]));
+    assert_eq!(volume.geometry.ras_from_index().origin(), [10.0, 20.0, 0.0]);
+}
+
+#[test]
+fn what_is_no_volume_is_refused_by_name() {
+    let mosaic = axial(0.0, 0).text(0x0008_0008, "CS", "ORIGINAL\\PRIMARY\\M\\ND\\MOSAIC");
+    let colors = axial(0.0, 0).shorts(0x0028_0002, &[3]).text(0x0028_0004, "CS", "RGB");
+    let palette = axial(0.0, 0).text(0x0028_0004, "CS", "PALETTE COLOR");
+    let report = Dicom::new().text(0x0008_0016, "UI", "1.2.840.10008.5.1.4.1.1.88.33").text(
+        0x0010_0010,
+        "PN",
+        PATIENT,
+    );
+    let plan = Dicom::new().text(0x0008_0016, "UI", "1.2.840.10008.5.1.4.1.1.481.5");
+    let crooked = axial(0.0, 0).decimals(0x0020_0037, &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    for (dicom, reason) in [
+        (mosaic, "found a Siemens mosaic"),
+        (colors, "found colors (RGB, 3 samples)"),
+        (palette, "found colors (PALETTE COLOR, 1 samples)"),
+        (report, "found a structured report without pixels"),
+        (plan, "found an RT plan without pixels"),
+        (crooked, "two unit vectors at right angles"),
+        (axial(0.0, 0).shorts(0x0028_0010, &[4]), "expected 32 bytes of pixels, found 24"),
+        (axial(0.0, 0).text(0x0028_0008, "IS", "99999999"), "the number of frames"),
+    ] {
+        let message = one(&dicom).unwrap_err().to_string();
+        assert!(message.starts_with("expected ") && message.contains(reason), "{message}");
+        assert!(!message.contains("MARKER"), "{message}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    std::fs::write(&path, axial(0.0, 0).file("1.2.840.10008.1.2.4.80")).unwrap();
+    assert!(refusal(&path).contains("found JPEG-LS Lossless"), "{}", refusal(&path));
+}
+
+#[test]
+fn a_damaged_file_in_a_series_is_a_flaw() {
+    let folder = folder(&[("a.dcm", axial(0.0, 0)), ("b.dcm", axial(2.0, 100))]);
+    let whole = axial(4.0, 200).plain();
+    std::fs::write(folder.path().join("c.dcm"), &whole[..250]).unwrap();
+    let message = refusal(folder.path());
+    assert!(message.contains("1 DICOM files that cannot be read"), "{message}");
+    assert_eq!(accepted(folder.path()).shape(), [2, 3, 4]);
+}
+
+/// A segmentation of frames at `z` with the segment of each and 3 x 4 pixels.
+fn segmentation(kind: &str, frames: &[(f64, u16, [u8; 12])]) -> Dicom {
+    let shared =
+        Dicom::new().items(0x0020_9116, &[Dicom::new().decimals(0x0020_0037, &AXIAL)]).items(
+            0x0028_9110,
+            &[Dicom::new().decimals(0x0028_0030, &[0.5, 0.75]).decimals(0x0018_0088, &[2.0])],
+        );
+    let each: Vec<Dicom> = frames
+        .iter()
+        .map(|(z, segment, _)| {
+            let place = Dicom::new().decimals(0x0020_0032, &[-10.0, -20.0, *z]);
+            let segment = Dicom::new().shorts(0x0062_000b, &[*segment]);
+            let item = Dicom::new().items(0x0020_9113, &[place]);
+            if kind == "LABELMAP" { item } else { item.items(0x0062_000a, &[segment]) }
+        })
+        .collect();
+    let values: Vec<u8> = frames.iter().flat_map(|(.., pixels)| *pixels).collect();
+    let bits = if kind == "BINARY" { 1 } else { 8 };
+    let pixels = if kind == "BINARY" {
+        values.chunks(8).map(|bits| (0..).zip(bits).map(|(n, bit)| bit << n).sum()).collect()
+    } else {
+        values
+    };
+    let segment = |number: u16| Dicom::new().shorts(0x0062_0004, &[number]);
+    axial(0.0, 0)
+        .without(0x0020_0032)
+        .without(0x0020_0037)
+        .without(0x0028_0030)
+        .text(0x0008_0016, "UI", "1.2.840.10008.5.1.4.1.1.66.4")
+        .text(0x0008_0060, "CS", "SEG")
+        .text(0x0020_000e, "UI", "1.2.3.9")
+        .text(0x0028_0008, "IS", &frames.len().to_string())
+        .shorts(0x0028_0100, &[bits])
+        .shorts(0x0028_0101, &[bits])
+        .shorts(0x0028_0102, &[bits - 1])
+        .shorts(0x0028_0103, &[0])
+        .text(0x0062_0001, "CS", kind)
+        .items(0x0062_0002, &[segment(1), segment(2)])
+        .shorts(0x0062_000e, &[200])
+        .items(0x5200_9229, &[shared])
+        .items(0x5200_9230, &each)
+        .raw(0x7fe0_0010, "OB", pixels)
+}
+
+fn labels(dicom: &Dicom) -> Result<LabelVolume, VolumeError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    std::fs::write(&path, dicom.plain()).unwrap();
+    read_labels(&path, &ReadOptions::default())
+}
+
+fn pixel(at: usize, value: u8) -> [u8; 12] {
+    let mut pixels = [0; 12];
+    pixels[at] = value;
+    pixels
+}
+
+#[test]
+fn segments_become_labels_on_the_grid_of_their_frames() {
+    // Out of order, two segments in one slice, and no frame for the slice at 2 mm.
+    let frames = [(4.0, 2, pixel(5, 1)), (0.0, 1, pixel(0, 1)), (4.0, 1, pixel(6, 1))];
+    let volume = labels(&segmentation("BINARY", &frames)).unwrap();
+    assert_eq!(volume.geometry.shape(), [3, 3, 4]);
+    assert_eq!(volume.geometry.ras_from_index().origin(), [10.0, 20.0, 0.0]);
+    let found: Vec<_> = volume
+        .labels
+        .indexed_iter()
+        .filter(|(_, label)| **label > 0)
+        .map(|(at, label)| (at, *label))
+        .collect();
+    assert_eq!(found, [((0, 0, 0), 1), ((2, 1, 1), 2), ((2, 1, 2), 1)]);
+
+    let overlap = [(0.0, 1, pixel(5, 1)), (0.0, 2, pixel(5, 1))];
+    let message = labels(&segmentation("BINARY", &overlap)).unwrap_err().to_string();
+    assert!(message.contains("found segments 1 and 2 in one"), "{message}");
+
+    // Half of 200 is inside.
+    let frames = [(0.0, 2, pixel(1, 99)), (2.0, 2, pixel(2, 100))];
+    let volume = labels(&segmentation("FRACTIONAL", &frames)).unwrap();
+    assert_eq!((volume.labels[[0, 0, 1]], volume.labels[[1, 0, 2]]), (0, 2));
+
+    let frames = [(2.0, 0, pixel(1, 7)), (0.0, 0, pixel(2, 3))];
+    let volume = labels(&segmentation("LABELMAP", &frames)).unwrap();
+    assert_eq!((volume.labels[[1, 0, 1]], volume.labels[[0, 0, 2]]), (7, 3));
+}
+
+#[test]
+fn a_scan_with_its_segmentation_beside_it_is_the_scan() {
+    let folder = folder(&[
+        ("a", axial(0.0, 0)),
+        ("b", axial(2.0, 100)),
+        ("seg", segmentation("BINARY", &[(2.0, 1, pixel(0, 1))])),
+    ]);
+    assert_eq!(read(folder.path()).unwrap().modality, Some(Modality::Ct));
+    let uid: SeriesChoice = "1.2.3.9".parse().unwrap();
+    let options = ReadOptions { series: Some(uid), ..ReadOptions::default() };
+    // On the grid of the scan, of whose two slices it has one.
+    let labels = read_labels(folder.path(), &options).unwrap();
+    assert_eq!(labels.labels.dim(), (2, 3, 4));
+    assert_eq!(labels.labels[[1, 0, 0]], 1);
+    read(folder.path()).unwrap().geometry.same_grid(&labels.geometry).unwrap();
+}
+
+/// RLE of pixels whose two bytes are written as literals.
+fn rle(pixels: &[i16]) -> Vec<u8> {
+    let mut header = vec![0_u8; 64];
+    let length = pixels.len() as u32 + 1;
+    header[0] = 2;
+    header[4..8].copy_from_slice(&64_u32.to_le_bytes());
+    header[8..12].copy_from_slice(&(64 + length).to_le_bytes());
+    for byte in [1, 0] {
+        header.push(pixels.len() as u8 - 1);
+        header.extend(pixels.iter().map(|n| n.to_le_bytes()[byte]));
+    }
+    header
+}
+
+fn packed() -> Vec<u8> {
+    let frames = [rle(&[-5; 12]), rle(&[300; 12]), rle(&[7; 12])];
+    multi_frame().raw(0x7fe0_0010, "OB", fragments(&frames)).file("1.2.840.10008.1.2.5")
+}
+
+#[test]
+fn packed_frames_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    std::fs::write(&path, packed()).unwrap();
+    let volume = read(&path).unwrap();
+    assert_eq!([0, 1, 2].map(|k| volume.value([k, 1, 1])), [2300.0, 3007.0, 995.0]);
+}
+
+/// The frames of `tests/golden/dicom/`, each in a file of its syntax.
+fn golden(name: &str, syntax: &str, bits: u16, stored: u16) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/dicom").join(name);
+    slice([0.0; 3], AXIAL, [12, 10], &[])
+        .shorts(0x0028_0100, &[bits])
+        .shorts(0x0028_0101, &[stored])
+        .shorts(0x0028_0102, &[stored - 1])
+        .shorts(0x0028_0103, &[0])
+        .raw(0x7fe0_0010, "OB", fragments(&[std::fs::read(path).unwrap()]))
+        .file(&format!("1.2.840.10008.1.2.4.{syntax}"))
+}
+
+const GOLDEN: [(&str, &str, u16, u16); 7] = [
+    ("lossless.jpg", "70", 16, 16),
+    ("lossless.j2k", "90", 16, 16),
+    ("lossless.jph", "201", 16, 16),
+    ("lossless.jxl", "110", 16, 16),
+    ("twelve.jxl", "110", 16, 12),
+    ("lossless8.jxl", "110", 8, 8),
+    ("baseline.jpg", "50", 8, 8),
+];
+
+#[test]
+fn decoders_give_what_others_packed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    for (name, syntax, bits, stored) in GOLDEN {
+        std::fs::write(&path, golden(name, syntax, bits, stored)).unwrap();
+        let values = read(&path).unwrap().to_f32();
+        // Baseline JPEG rounds, here in the last bits.
+        let tolerance = if name == "baseline.jpg" { 2.0 } else { 0.0 };
+        for ((_, y, x), found) in values.indexed_iter() {
+            let wide = 200 * y + 37 * x + (x * y) % 7;
+            let expected = if bits == 8 { wide / 10 } else { wide } as f32;
+            assert!(
+                (found - expected).abs() <= tolerance,
+                "{name}: {found} for {expected} at {x}, {y}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_frame_of_another_size_is_refused_before_it_is_unpacked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    for (name, syntax, bits, stored) in GOLDEN {
+        let mut bytes = golden(name, syntax, bits, stored);
+        let rows =
+            bytes.windows(8).position(|b| b == [0x28, 0, 0x10, 0, b'U', b'S', 2, 0]).unwrap();
+        bytes[rows + 8] = 13;
+        std::fs::write(&path, bytes).unwrap();
+        let error = read(&path).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("10 x 12 pixels instead of 10 x 13"), "{name}: {source}");
+    }
+}
+
+#[test]
+fn damage_of_any_kind_is_an_error_or_a_picture_and_never_a_panic() {
+    let seg = segmentation("BINARY", &[(4.0, 2, pixel(5, 1)), (0.0, 1, pixel(0, 1))]).plain();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let limits = Limits { max_bytes: 1 << 24, gzip_free_bytes: 1 << 24, ..Limits::default() };
+    let attempt = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        let result = read_info(&path, &limits);
+        if let Err(error) = &result {
+            assert!(!error.to_string().contains("MARKER"), "{error}");
+        }
+        result.is_ok()
+    };
+    let by_others = GOLDEN.map(|(name, syntax, bits, stored)| golden(name, syntax, bits, stored));
+    let files = [axial(0.0, 0).plain(), multi_frame().plain(), packed(), seg];
+    for whole in files.into_iter().chain(by_others) {
+        assert!(attempt(&whole));
+        for end in (0..whole.len()).step_by(5) {
+            attempt(&whole[..end]);
+        }
+        for _ in 0..300 {
+            let mut bytes = whole.clone();
+            for _ in 0..3 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let at = 128 + (seed >> 33) as usize % (bytes.len() - 128);
+                bytes[at] ^= 1 << (seed >> 60 & 7);
+            }
+            attempt(&bytes);
+        }
+    }
+}
+
+#[test]
+fn sequences_in_sequences_without_end_are_refused() {
+    let mut bytes = axial(0.0, 0).without(0x7fe0_0010).plain();
+    for _ in 0..100_000 {
+        bytes.extend([0x40, 0x00, 0x75, 0x02, b'S', b'Q', 0, 0, 0xff, 0xff, 0xff, 0xff]);
+        bytes.extend([0xfe, 0xff, 0x00, 0xe0, 0xff, 0xff, 0xff, 0xff]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.dcm");
+    std::fs::write(&path, bytes).unwrap();
+    assert!(refusal(&path).contains("sequences in sequences"), "{}", refusal(&path));
+}
