@@ -25,8 +25,12 @@ mod cli {
     mod train;
 }
 mod journeys {
+    mod dicom;
+    mod real_dicom;
     mod real_formats;
     mod real_scans;
     mod train_then_predict;
 }
+#[path = "../io/tests/common/dicom.rs"]
+mod dicom;
 mod support;

@@ -66,15 +66,21 @@ fn predict_explains_its_options() {
     Usage: lamina predict [OPTIONS] --out <FOLDER> <INPUT>...
 
     Arguments:
-      <INPUT>...  Scans, or folders of them
+      <INPUT>...  Scans, folders of them, or folders of DICOM files
 
     Options:
       -o, --out <FOLDER>                Where masks and their records go; made where it is missing
-          --format <ENDING>             nii, nii.gz, mha, mhd, nrrd or nhdr; the format of each scan
-                                        unless given
+          --format <ENDING>             nii, nii.gz, mha, mhd, nrrd or nhdr; the format of each scan,
+                                        nii.gz for DICOM, unless given
           --model <FOLDER>              The model; the bundled one unless given
           --device <DEVICE>             auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
           --volume <N>                  Which volume of a scan that holds several, from 0
+          --series <N|KEY|UID>          Which DICOM series: its number or key in the list of `info`, or
+                                        its SeriesInstanceUID
+          --accept-flaws                Take a flawed DICOM series for an even stack: missing slices
+                                        repeat their neighbors, of several at one place the first
+                                        counts, uneven ones are placed evenly, and a tilted gantry makes
+                                        a sheared grid
           --reference <PATH>            Reference masks to score against: a folder, or a file for a
                                         single input
           --montage                     Draw a picture per case too: slices with outlines
@@ -167,7 +173,12 @@ fn info_and_networks_explain_themselves() {
       <FILE>...  Volumes, or folders of them
 
     Options:
-      -h, --help  Print help
+          --series <N|KEY|UID>  Which DICOM series: its number or key in the list of `info`, or its
+                                SeriesInstanceUID
+          --accept-flaws        Take a flawed DICOM series for an even stack: missing slices repeat
+                                their neighbors, of several at one place the first counts, uneven ones
+                                are placed evenly, and a tilted gantry makes a sheared grid
+      -h, --help                Print help
 
     Output:
           --json        Print the result as JSON on stdout; everything else goes to stderr

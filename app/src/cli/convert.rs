@@ -8,11 +8,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use lamina_io::atomic::write_atomically;
 use lamina_io::{
-    ReadOptions, Verified, VolumeError, export_labels, export_volume, files_of, is_output_name,
+    Verified, VolumeError, export_labels, export_volume, files_of, files_read, is_output_name,
     output_files, read_labels, read_volume,
 };
 use serde::Serialize;
 
+use super::inputs::SeriesArgs;
 use super::output::{Outcome, Output, error_line};
 use super::sidecar::files_sha256;
 
@@ -23,7 +24,7 @@ use super::sidecar::files_sha256;
 /// Where they differ, nothing is left.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// The image.
+    /// The image, or a folder of DICOM files.
     #[arg(value_name = "IN")]
     input: PathBuf,
 
@@ -38,6 +39,9 @@ pub struct ConvertArgs {
     /// Which volume of an image that holds several, from 0.
     #[arg(long, value_name = "N")]
     volume: Option<usize>,
+
+    #[command(flatten)]
+    series: SeriesArgs,
 
     /// Replace a file that exists.
     #[arg(long)]
@@ -133,7 +137,7 @@ fn record_of(out: &Path) -> PathBuf {
 }
 
 fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
-    let options = ReadOptions { volume: args.volume, ..ReadOptions::default() };
+    let options = args.series.reading(args.volume);
     let record_path = record_of(&args.out);
     let verified = if args.labels {
         let labels = read_labels(&args.input, &options)?;
@@ -147,7 +151,7 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
     let record = Record {
         labels: args.labels,
         volume: args.volume,
-        input_sha256: files_sha256(&files_of(&args.input))
+        input_sha256: files_sha256(&files_read(&args.input, &options))
             .context("cannot read the input again")?,
         output_sha256: files_sha256(&files_of(&args.out)).context("cannot read the output back")?,
         verified,

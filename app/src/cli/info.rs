@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use lamina_io::{FileInfo, Limits, read_info};
+use lamina_io::{FileInfo, Limits, ReadOptions, SeriesChoice, SeriesInfo, read_info_of, series_in};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::inputs::expand;
+use super::inputs::{Input, SeriesArgs, expand};
 use super::output::{Outcome, Output, error_line};
 use super::table::count;
 
@@ -18,6 +18,9 @@ pub struct InfoArgs {
     /// Volumes, or folders of them.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    series: SeriesArgs,
 }
 
 /// One entry of the array that `--json` prints.
@@ -25,19 +28,28 @@ pub struct InfoArgs {
 #[serde(untagged)]
 enum Entry {
     Read(Box<Facts>),
-    Failed { path: String, error: String },
+    Failed {
+        path: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        series: Option<SeriesInfo>,
+        error: String,
+    },
 }
 
 /// The facts of one file, by their published names.
 #[derive(Debug, Serialize)]
 struct Facts {
     path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    series: Option<SeriesInfo>,
     format: String,
     shape: Vec<u64>,
     spacing_mm: Option<[f64; 3]>,
     affine: [[f64; 4]; 4],
     orientation: String,
     dtype: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modality: Option<String>,
     min: Option<f64>,
     max: Option<f64>,
     mean: Option<f64>,
@@ -58,13 +70,24 @@ fn is_zero(number: &u64) -> bool {
 /// When a folder holds no volume. A file that cannot be read is part of the answer.
 pub fn run(args: &InfoArgs, output: &Output) -> anyhow::Result<Outcome> {
     let inputs = expand(&args.files)?;
-    let entries: Vec<Entry> = inputs.par_iter().map(|input| entry(&input.path)).collect();
+    let volumes: Vec<(&Path, Option<SeriesInfo>)> =
+        inputs.iter().flat_map(|input| volumes(input, args.series)).collect();
+    let entries: Vec<Entry> = volumes
+        .into_par_iter()
+        .map(|(path, series)| entry(path, series, args.series.reading(None)))
+        .collect();
     let failed = entries.iter().filter(|entry| matches!(entry, Entry::Failed { .. })).count();
     output.result(&entries, |entries| human(entries))?;
     if !output.json() {
         for entry in &entries {
-            if let Entry::Failed { error, .. } = entry {
-                output.problem(format!("error: {error}"));
+            match entry {
+                Entry::Failed { series: Some(series), error, .. } => {
+                    output.problem(format!("error: series {series}: {error}"));
+                }
+                Entry::Failed { series: None, error, .. } => {
+                    output.problem(format!("error: {error}"));
+                }
+                Entry::Read(_) => {}
             }
         }
     }
@@ -74,18 +97,34 @@ pub fn run(args: &InfoArgs, output: &Output) -> anyhow::Result<Outcome> {
     Ok(if failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
 }
 
-fn entry(path: &Path) -> Entry {
+/// A file as it is, and each series of a folder unless one is chosen.
+fn volumes(input: &Input, args: SeriesArgs) -> Vec<(&Path, Option<SeriesInfo>)> {
+    let path = input.path.as_path();
+    if path.is_dir()
+        && args.series.is_none()
+        && let Ok(series) = series_in(path, &Limits::default())
+    {
+        return series.into_iter().map(|series| (path, Some(series))).collect();
+    }
+    vec![(path, None)]
+}
+
+fn entry(path: &Path, series: Option<SeriesInfo>, options: ReadOptions) -> Entry {
     let shown = path.display().to_string();
-    match read_info(path, &Limits::default()) {
-        Ok(info) => Entry::Read(Box::new(Facts::new(shown, info))),
-        Err(error) => Entry::Failed { path: shown, error: error_line(&error) },
+    let chosen = series.as_ref().map(|series| SeriesChoice::Number(series.number));
+    let options = ReadOptions { series: chosen.or(options.series), ..options };
+    match read_info_of(path, &options) {
+        Ok(info) => Entry::Read(Box::new(Facts::new(shown, series, info))),
+        Err(error) => Entry::Failed { path: shown, series, error: error_line(&error) },
     }
 }
 
 impl Facts {
-    fn new(path: String, info: FileInfo) -> Self {
+    fn new(path: String, series: Option<SeriesInfo>, info: FileInfo) -> Self {
         Self {
             path,
+            series,
+            modality: info.modality,
             format: info.format,
             shape: info.shape,
             spacing_mm: info.spacing_mm,
@@ -118,8 +157,10 @@ fn card(facts: &Facts) -> String {
     let spacing = facts.spacing_mm.map_or("unknown".to_owned(), |spacing| {
         format!("{} mm", joined(&spacing.map(|step| short(Some(step))), " × "))
     });
-    let mut lines = vec![
-        ("format", facts.format.clone()),
+    let mut lines = vec![("format", facts.format.clone())];
+    lines.extend(facts.series.iter().map(|series| ("series", series.to_string())));
+    lines.extend(facts.modality.iter().map(|modality| ("modality", modality.clone())));
+    lines.extend([
         (
             "shape",
             format!(
@@ -135,7 +176,7 @@ fn card(facts: &Facts) -> String {
             "values",
             format!("{} to {}, mean {}", short(facts.min), short(facts.max), short(facts.mean)),
         ),
-    ];
+    ]);
     if facts.nonfinite > 0 {
         lines.push(("not finite", count(facts.nonfinite as usize, "value")));
     }

@@ -9,13 +9,38 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lamina_io::{SUPPORTED_NAMES, case_stem, is_supported_name};
+use clap::Args;
+use lamina_io::{
+    Limits, ReadOptions, SUPPORTED_NAMES, SeriesChoice, case_stem, is_supported_name, series_in,
+};
 
 /// What may follow the case's name in the name of a file.
 const SUFFIXES: [&str; 8] =
     ["_seg", "_segmentation", "_label", "_labels", "_mask", "_gt", "_pred", "_0000"];
 
-/// One file that was asked for.
+/// What to read of a folder or file of DICOM.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct SeriesArgs {
+    /// Which DICOM series: its number or key in the list of `info`, or its SeriesInstanceUID.
+    #[arg(long, value_name = "N|KEY|UID")]
+    pub series: Option<SeriesChoice>,
+
+    /// Take a flawed DICOM series for an even stack: missing slices repeat their neighbors, of
+    /// several at one place the first counts, uneven ones are placed evenly, and a tilted gantry
+    /// makes a sheared grid.
+    #[arg(long)]
+    pub accept_flaws: bool,
+}
+
+impl SeriesArgs {
+    /// As options for reading.
+    pub fn reading(self, volume: Option<usize>) -> ReadOptions {
+        let Self { series, accept_flaws } = self;
+        ReadOptions { volume, series, accept_flaws, ..ReadOptions::default() }
+    }
+}
+
+/// One file, or folder of DICOM, that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// The file, as the user wrote it.
@@ -60,6 +85,9 @@ fn supported_files(folder: &Path) -> anyhow::Result<Vec<Input>> {
             paths.push(path);
         }
     }
+    if paths.is_empty() && !series_in(folder, &Limits::default())?.is_empty() {
+        return Ok(vec![Input { case: folder_name(folder), path: folder.to_owned() }]);
+    }
     if paths.is_empty() {
         bail!(
             "expected volumes ({SUPPORTED_NAMES}), found none in this folder: {}",
@@ -68,6 +96,13 @@ fn supported_files(folder: &Path) -> anyhow::Result<Vec<Input>> {
     }
     paths.sort();
     Ok(paths.into_iter().map(Input::new).collect())
+}
+
+/// What a folder of DICOM is called as a case.
+fn folder_name(folder: &Path) -> String {
+    let name = |path: &Path| Some(path.file_name()?.to_string_lossy().into_owned());
+    let named = name(folder).or_else(|| name(&folder.canonicalize().ok()?));
+    named.unwrap_or_else(|| "series".to_owned())
 }
 
 /// Files of one folder, or a single file, by the case they belong to.

@@ -45,6 +45,9 @@ pub struct Recipe {
     /// Which volume of a scan that holds several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume: Option<usize>,
+    /// Whether a flawed series was taken for an even one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted_flaws: bool,
     /// How the network was used: mirrors, largest component.
     pub inference: serde_json::Value,
 }
@@ -144,6 +147,7 @@ mod tests {
                 weights_sha256: "w".to_owned(),
                 input_sha256: "i".to_owned(),
                 volume: None,
+                accepted_flaws: false,
                 inference: serde_json::Value::Null,
             },
             // SHA-256 of "abc", FIPS 180-2, appendix B.1

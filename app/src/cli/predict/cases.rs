@@ -11,7 +11,8 @@ use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed
 use lamina_engine::observer::{Event, Observer};
 use lamina_io::atomic::write_atomically;
 use lamina_io::{
-    LabelVolume, Modality, ReadOptions, Volume, export_labels, files_of, read_labels, read_volume,
+    LabelVolume, Modality, ReadOptions, Volume, export_labels, files_of, files_read, read_labels,
+    read_volume,
 };
 
 use super::plan::Job;
@@ -87,9 +88,10 @@ impl Run<'_> {
         let recipe = Recipe {
             model: self.model.manifest.name.clone(),
             weights_sha256: self.model.manifest.weights.sha256.clone(),
-            input_sha256: files_sha256(&files_of(&job.input))
+            input_sha256: files_sha256(&files_read(&job.input, &self.reading()))
                 .with_context(|| format!("cannot read: {}", job.input.display()))?,
             volume: self.args.volume,
+            accepted_flaws: self.args.series.accept_flaws,
             inference: what_decides(&self.model.manifest.inference)?,
         };
         if job.mask.exists() && !self.args.overwrite {
@@ -109,7 +111,7 @@ impl Run<'_> {
     }
 
     fn reading(&self) -> ReadOptions {
-        ReadOptions { volume: self.args.volume, ..ReadOptions::default() }
+        self.args.series.reading(self.args.volume)
     }
 
     /// Reads, segments and writes one case.

@@ -16,7 +16,7 @@ use lamina_engine::device::DeviceChoice;
 use lamina_engine::inference::LargestComponent;
 
 use super::bundles;
-use super::inputs::expand;
+use super::inputs::{SeriesArgs, expand};
 use super::interrupt::Interrupt;
 use super::output::{Outcome, Output};
 use super::progress::Progress;
@@ -28,7 +28,7 @@ use report::human;
 /// Segment scans: one mask per file, on the grid of the file.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Scans, or folders of them.
+    /// Scans, folders of them, or folders of DICOM files.
     #[arg(value_name = "INPUT", required = true)]
     inputs: Vec<PathBuf>,
 
@@ -36,7 +36,7 @@ pub struct PredictArgs {
     #[arg(long, short, value_name = "FOLDER")]
     out: PathBuf,
 
-    /// nii, nii.gz, mha, mhd, nrrd or nhdr; the format of each scan unless given.
+    /// nii, nii.gz, mha, mhd, nrrd or nhdr; the format of each scan, nii.gz for DICOM, unless given.
     #[arg(long, value_name = "ENDING", hide_possible_values = true)]
     format: Option<MaskFormat>,
 
@@ -51,6 +51,9 @@ pub struct PredictArgs {
     /// Which volume of a scan that holds several, from 0.
     #[arg(long, value_name = "N")]
     volume: Option<usize>,
+
+    #[command(flatten)]
+    series: SeriesArgs,
 
     /// Reference masks to score against: a folder, or a file for a single input.
     #[arg(long, value_name = "PATH")]

@@ -73,6 +73,9 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
 fn mask_name(input: &Path, case: &str) -> PathBuf {
     let name = input.file_name().unwrap_or_default();
     let lower = name.to_string_lossy().to_lowercase();
+    if input.is_dir() {
+        return format!("{case}.nii.gz").into();
+    }
     let endings = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr"];
     if endings.iter().any(|ending| lower.ends_with(ending)) {
         name.into()

@@ -1,0 +1,185 @@
+//! Real DICOM files and series, through `lamina info`, against what pydicom and ITK read.
+//!
+//! `expected.json` has stored values (`px`), values as ITK gives them (`sitk`) with its geometry in
+//! LPS and six decimals, and the tags that matter.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, larger_data};
+
+/// Files that are refused though others read them, and why.
+const REFUSED: [(&str, &str); 16] = [
+    ("partial_overlaps.dcm", "segments 1 and 2 in one"),
+    ("seg_image_ct_binary_overlap.dcm", "segments 1 and 2 in one"),
+    ("highdicom/seg_image_sm_", "tiles of a microscope slide"),
+    ("highdicom/sm_image", "tiles of a microscope slide"),
+    ("pydicom/SC_", "found colors ("),
+    ("pydicom/ExplVR_BigEnd.dcm", "found colors (RGB"),
+    ("pydicom/GDCMJ2K_TextGBR.dcm", "found colors (YBR_RCT"),
+    ("pydicom/examples_jpeg2k.dcm", "found colors (YBR_RCT"),
+    ("pydicom/examples_palette.dcm", "found colors (PALETTE COLOR"),
+    ("pydicom/examples_rgb_color.dcm", "found colors (RGB"),
+    ("pydicom/examples_ybr_color.dcm", "found colors (YBR_FULL_422"),
+    ("pydicom/JPEGLSNearLossless_", "found JPEG-LS Near-lossless"),
+    ("pydicom/MR_small_jpeg_ls_lossless.dcm", "found JPEG-LS Lossless"),
+    ("pydicom/JPGExtended.dcm", "found JPEG with 12 bits in a pixel"),
+    ("pydicom/liver_", "the per-frame functional groups to be 1"),
+    ("pydicom/JPEG-lossy.dcm", "found JPEG with 12 bits in a pixel"),
+];
+
+fn is_ours(name: &str) -> bool {
+    let ours = ["formats/dicom/", "formats/dicom_series/", "prostate_t2/dicom/"];
+    ours.iter().any(|folder| name.starts_with(folder))
+        && !name.ends_with(".nrrd")
+        && !name.ends_with(".jpeg")
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+fn near(found: &Value, expected: f64, name: &str) {
+    let found = found.as_f64().unwrap();
+    assert!(
+        (found - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+        "{name}: {found} for {expected}"
+    );
+}
+
+/// Values and labels as pydicom has them, rescaled.
+fn compare_values(name: &str, entry: &Value, fact: &Value) {
+    let px = &fact["px"];
+    if entry["format"] == "dicom-seg" {
+        let segments = &fact["seg"]["frames_and_nonzero_per_segment"];
+        if fact["seg"]["type"] == "BINARY" && segments.is_object() {
+            for (segment, counts) in segments.as_object().unwrap() {
+                assert_eq!(entry["labels"][segment], counts[1], "{name}: segment {segment}");
+            }
+        }
+        return;
+    }
+    let dtype = match px["dtype"].as_str().unwrap() {
+        ">i2" => "int16",
+        ">u4" => "uint32",
+        other => other,
+    };
+    assert_eq!(entry["dtype"], dtype, "{name}");
+    let tag = |tag: &str, default: f64| fact[tag].as_f64().unwrap_or(default);
+    let (slope, intercept) = (tag("RescaleSlope", 1.0), tag("RescaleIntercept", 0.0));
+    let value = |key: &str| slope * px[key].as_f64().unwrap() + intercept;
+    if fact["PhotometricInterpretation"] == "MONOCHROME1" {
+        let most = 2_f64.powf(tag("BitsStored", 8.0)) - 1.0;
+        near(&entry["min"], most - value("max"), name);
+        near(&entry["max"], most - value("min"), name);
+        return;
+    }
+    for key in ["min", "max", "mean"] {
+        near(&entry[key], value(key), name);
+    }
+}
+
+/// Size, directions and place as ITK has them; between single slices it knows no distance.
+fn compare_grid(name: &str, entry: &Value, sitk: &Value) {
+    assert_eq!(entry["shape"], sitk["size"], "{name}");
+    if entry["spacing_mm"].is_null() {
+        return;
+    }
+    let (spacing, origin) = (numbers(&sitk["spacing"]), numbers(&sitk["origin"]));
+    let direction = numbers(&sitk["direction"]);
+    let steps = if entry["shape"][2] == 1 { 2 } else { 3 };
+    for row in 0..3 {
+        let sign = if row < 2 { -1.0 } else { 1.0 };
+        let found = numbers(&entry["affine"][row]);
+        for column in 0..steps {
+            let expected = sign * direction[3 * row + column] * spacing[column];
+            assert!((found[column] - expected).abs() < 2e-5, "{name}: {found:?} for {expected}");
+        }
+        assert!((found[3] - sign * origin[row]).abs() < 2e-5, "{name}: {found:?} for {origin:?}");
+    }
+}
+
+#[test]
+fn info_agrees_with_pydicom_and_itk_on_dicom_files() {
+    let Some(data) = larger_data("DICOM files as pydicom and ITK read them") else { return };
+    let facts = std::fs::read_to_string(data.join("expected.json")).unwrap();
+    let facts: Value = serde_json::from_str(&facts).unwrap();
+    let facts: BTreeMap<&String, &Value> =
+        facts["files"].as_object().unwrap().iter().filter(|(name, _)| is_ours(name)).collect();
+    assert!(facts.len() >= 130, "only {} files are known", facts.len());
+    let paths: Vec<String> =
+        facts.keys().map(|name| data.join(name).display().to_string()).collect();
+    let run = Sandbox::new().lamina(&format!("info --json {}", paths.join(" "))).exits(1);
+    assert!(!run.stderr.contains("panicked"), "{run}");
+    let entries = run.json();
+
+    let (mut read, mut refused) = (0, 0);
+    for ((name, fact), entry) in facts.into_iter().zip(entries.as_array().unwrap()) {
+        let known = REFUSED.iter().find(|(file, _)| name.contains(file));
+        match entry["error"].as_str() {
+            Some(error) => {
+                assert!(error.starts_with("expected ") && error.contains(name.as_str()), "{error}");
+                match known {
+                    Some((_, reason)) => assert!(error.contains(reason), "{error}"),
+                    None => assert!(fact["px"].is_null(), "{error}"),
+                }
+                refused += 1;
+            }
+            None => {
+                assert!(known.is_none() && !fact["px"].is_null(), "{name} was read");
+                compare_values(name, entry, fact);
+                let sitk = &fact["sitk"];
+                // ITK takes frames in the order of the file, and the same file for big endian.
+                let stacked = fact["seg"].is_null() || fact["seg"]["type"] == "BINARY";
+                if !sitk["size"].is_null() && stacked && !entry["spacing_mm"].is_null() {
+                    compare_grid(name, entry, sitk);
+                }
+                read += 1;
+            }
+        }
+    }
+    assert!(read >= 54 && refused >= 80, "{read} read, {refused} refused");
+}
+
+#[test]
+fn info_agrees_with_itk_on_dicom_series() {
+    let Some(data) = larger_data("DICOM series as ITK stacks them") else { return };
+    let facts = std::fs::read_to_string(data.join("expected.json")).unwrap();
+    let facts: Value = serde_json::from_str(&facts).unwrap();
+    let info = |folder: &str, options: &str, code| {
+        let path = data.join(folder).display().to_string();
+        Sandbox::new().lamina(&format!("info --json {path} {options}")).exits(code).json()
+    };
+    for folder in [
+        "formats/dicom_series/prostatex_adc",
+        "formats/dicom_series/rtutils_oriented",
+        "prostate_t2/dicom/Prostate3T-03-0001",
+    ] {
+        let fact = &facts["series"][folder][0]["sitk"];
+        let entry = &info(folder, "", 0)[0];
+        compare_grid(folder, entry, fact);
+        for key in ["min", "max", "mean"] {
+            let (found, expected) = (entry[key].as_f64().unwrap(), fact[key].as_f64().unwrap());
+            assert!(
+                (found - expected).abs() < 1e-5 * expected.abs().max(1.0),
+                "{folder}: {found} for {expected}"
+            );
+        }
+    }
+    let folder = "formats/dicom_series/prostatex_missing_slice";
+    let entry = &info(folder, "", 1)[0];
+    let error = entry["error"].as_str().unwrap();
+    assert!(error.contains("1 slice missing between 36.00 and 42.00 mm"), "{error}");
+    let filled = &info(folder, "--accept-flaws", 0)[0];
+    assert_eq!(filled["shape"], serde_json::json!([84, 128, 19]));
+    near(&filled["spacing_mm"][2], 3.0, folder);
+
+    let folder = "formats/dicom_series/prostatex_dwi_duplicate_positions";
+    let entries = info(folder, "", 0);
+    assert_eq!(entries.as_array().unwrap().len(), 3);
+    for entry in entries.as_array().unwrap() {
+        assert_eq!(entry["shape"], serde_json::json!([84, 128, 19]));
+        near(&entry["spacing_mm"][2], 3.0, folder);
+    }
+}
