@@ -42,8 +42,9 @@ pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeEr
         };
         let scans: Vec<Geometry> = stacks.iter().filter_map(scan).collect();
         let instance = instances.swap_remove(first.instance);
-        let file = DicomFile::open(&instance.path, &options.limits)?;
-        return seg::open(file, &instance, &scans, &options.limits);
+        let image = DicomFile::open(&instance.path, &options.limits)
+            .and_then(|file| seg::open(file, &instance, &scans, &options.limits));
+        return image.map_err(|error| error.about(path));
     }
     let mut flaws = stack.flaws;
     if unreadable > 0 {
@@ -268,13 +269,17 @@ fn image(
     for (instance, used) in instances.iter().zip(used) {
         // Looked at now, so that what is cut off is known before the first voxel.
         pixels.push(if used {
-            Some(Pixels::new(instance, source(instance, limits)?, limits)?)
+            let pixels = source(instance, limits)
+                .and_then(|source| Pixels::new(instance, source, limits))
+                .map_err(|error| error.about(path))?;
+            Some(pixels)
         } else {
             None
         });
     }
     let slice_bytes = (height * width * stored.bytes()) as u64;
     let voxels = Slices {
+        path: path.to_owned(),
         order: slices,
         instances,
         pixels,
@@ -297,6 +302,8 @@ fn source(instance: &Instance, limits: &Limits) -> Result<PixelSource, VolumeErr
 
 /// Voxels that are unpacked slice by slice.
 struct Slices {
+    /// As the user gave it: names of files in a folder may be names of patients.
+    path: PathBuf,
     order: Vec<Slice>,
     instances: Vec<Instance>,
     pixels: Vec<Option<Pixels>>,
@@ -325,7 +332,8 @@ impl Slices {
         let instance = &self.instances[slice.instance];
         let frame = &instance.frames[slice.frame];
         let pixels = self.pixels[slice.instance].as_mut().expect("opened for every slice");
-        pixels.frame(frame.index.into(), &mut self.stored)?;
+        let unpacked = pixels.frame(frame.index.into(), &mut self.stored);
+        unpacked.map_err(|error| error.about(&self.path))?;
         match (self.meaning, &instance.lookup) {
             (Meaning::Lookup, Some(table)) => {
                 self.slice = look_up(&self.stored, &instance.format, table);
