@@ -303,6 +303,7 @@ fn what_is_no_volume_is_refused_by_name() {
         (crooked, "two unit vectors at right angles"),
         (axial(0.0, 0).shorts(0x0028_0010, &[4]), "expected 32 bytes of pixels, found 24"),
         (axial(0.0, 0).text(0x0028_0008, "IS", "99999999"), "the number of frames"),
+        (axial(0.0, 0).text(0x0028_0008, "IS", "1000000"), "at most 1, for which there is room"),
     ] {
         let message = one(&dicom).unwrap_err().to_string();
         assert!(message.starts_with("expected ") && message.contains(reason), "{message}");

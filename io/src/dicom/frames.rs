@@ -142,6 +142,7 @@ impl Instance {
         }
         let count = count_of_frames(&elements).map_err(|fault| fault.at(&file.path))?;
         let format = pixel_format(&elements, &pixels, &file.path)?;
+        check_room(file, &pixels, &format, count).map_err(|fault| fault.at(&file.path))?;
         file.syntax.refuse_foreign().map_err(|fault| fault.at(&file.path))?;
         let lookup = lookup(&elements, format.signed).map_err(|fault| fault.at(&file.path))?;
         let frames =
@@ -232,6 +233,29 @@ fn count_of_frames(elements: &Elements) -> Result<u32, Fault> {
         Some(count) => fault(&count),
         None => fault(&"no number"),
     }
+}
+
+/// Refuses more frames than a file has room for, before there is a record of each. What one
+/// frame lacks is said when its pixels are looked at.
+fn check_room(
+    file: &DicomFile,
+    pixels: &PixelElement,
+    format: &PixelFormat,
+    count: u32,
+) -> Result<(), Fault> {
+    let room = match pixels.length {
+        Some(length) => {
+            let there = file.file_bytes.saturating_sub(pixels.start);
+            let length = if file.syntax.deflated { length } else { length.min(there) };
+            length * 8 / (format.pixels() as u64 * u64::from(format.bits_allocated))
+        }
+        None => file.file_bytes / 8, // what a fragment takes at least
+    };
+    if u64::from(count) <= room.max(1) {
+        return Ok(());
+    }
+    let expected = format!("at most {}, for which there is room", room.max(1));
+    Err(Fault::new("the number of frames", expected, count))
 }
 
 fn pixel_format(
