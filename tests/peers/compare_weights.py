@@ -29,8 +29,17 @@ def network(channels, classes):
     return network.eval()
 
 
-def saved(state, folder):
-    """The state dict as programs save it, by a name for each form."""
+class Trainer:
+    """Something that only Python could make, with weights in it."""
+
+    def __init__(self, state):
+        self.average = {name: tensor.clone() for name, tensor in state.items()}
+        self.itself = self
+
+
+def saved(reference, folder):
+    """The network's weights as programs save them, by a name for each form."""
+    state = reference.state_dict()
     module = {f"module.{name}": tensor for name, tensor in state.items()}
     forms = {
         "plain": state,
@@ -39,13 +48,22 @@ def saved(state, folder):
         "model": {"model": state, "args": ["--lr", 0.1]},
         "model_state": {"model_state": state},
         "double": {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in state.items()},
+        "twice": {"best": state, "model": state},
+        "beside": {"model": state, "trainer": Trainer(state)},
+        "expanded": {"model": state, "mask": torch.zeros(1).expand(5, 7), "sizes": torch.Size([2, 3])},
         "strided": {name: torch.stack([tensor, tensor], -1)[..., 0] for name, tensor in state.items()},
     }
     for name, form in forms.items():
         torch.save(form, folder / f"{name}.pth")
         yield folder / f"{name}.pth"
-    torch.save(state, folder / "legacy.pt", _use_new_zipfile_serialization=False)
-    yield folder / "legacy.pt"
+    torch.save(reference, folder / "whole.pth")
+    yield folder / "whole.pth"
+    for protocol in (3, 4, 5):
+        torch.save(forms["twice"], folder / f"protocol_{protocol}.pth", pickle_protocol=protocol)
+        yield folder / f"protocol_{protocol}.pth"
+    for name in ("plain", "twice", "beside"):
+        torch.save(forms[name], folder / f"{name}.pt", _use_new_zipfile_serialization=False)
+        yield folder / f"{name}.pt"
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "plain.safetensors")
     yield folder / "plain.safetensors"
 
@@ -68,7 +86,7 @@ def main():
             save_file({"input": image}, folder / "x.safetensors")
             with torch.no_grad():
                 expected = reference(image)
-            for weights in saved(reference.state_dict(), folder):
+            for weights in saved(reference, folder):
                 bundle = folder / "bundle"
                 lamina("import", "--network", "unet", "--config", config, "--weights", weights,
                        "--out", bundle, "--overwrite")

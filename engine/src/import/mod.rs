@@ -9,6 +9,7 @@ mod file;
 mod names;
 mod settings;
 mod sizes;
+mod torch;
 
 use burn::tensor::Device;
 use lamina_io::dataset::Class;

@@ -79,7 +79,7 @@ pub(crate) fn finite(name: &str, numbers: Vec<f32>, path: &Path) -> Result<Vec<f
     }
 }
 
-pub(crate) fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
+fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
     data.as_chunks::<N>().0.iter().copied()
 }
 

@@ -16,7 +16,7 @@ use burn::module::Module;
 
 pub use error::{Misfit, WeightsError, WrongShape};
 pub use file::{Storage, decode, encode};
-pub(crate) use file::{decode_view, finite, words};
+pub(crate) use file::{decode_view, finite};
 pub use names::{ModulePath, NameMap};
 pub use walk::{
     reference_shapes, replace_weights, shapes_by_path, trainable_parameters, values_by_name,
