@@ -12,6 +12,7 @@
 )]
 
 mod cli {
+    mod check_data;
     mod convert;
     mod errors;
     mod evaluate;

@@ -108,7 +108,7 @@ fn manifest(
     inference: InferenceConfig,
     classes: usize,
 ) -> Manifest {
-    let class = |index| Class { name: format!("class {index}"), color: [0; 3] };
+    let class = |index| Class { name: format!("class {index}"), color: [0; 3], value: None };
     Manifest {
         format: 1,
         name: "test".into(),

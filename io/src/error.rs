@@ -54,7 +54,7 @@ pub enum VolumeError {
     },
 
     /// The file is of another kind.
-    #[error("expected a NIfTI, MetaImage, NRRD or DICOM file, found {found}: {path}")]
+    #[error("expected a NIfTI, MetaImage, NRRD or DICOM file or a picture, found {found}: {path}")]
     Format {
         /// The file.
         path: PathBuf,
@@ -218,11 +218,60 @@ pub enum VolumeError {
 
     /// The output's name does not say which format is meant.
     #[error(
-        "expected a name that ends in .nii, .nii.gz, .hdr, .img, .hdr.gz, .img.gz, .mha, .mhd, .nrrd or .nhdr: {path}"
+        "expected a name that ends in .nii, .nii.gz, .hdr, .img, .hdr.gz, .img.gz, .mha, .mhd, .nrrd, .nhdr, .png, .tif or .tiff: {path}"
     )]
     OutputName {
         /// The name.
         path: PathBuf,
+    },
+
+    /// A picture cannot be decoded.
+    #[error("expected a {kind} picture of one number per pixel, found that {found}: {path}")]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// `png`, `jpeg`, `tiff` or `bmp`.
+        kind: &'static str,
+        /// What the decoder said.
+        found: String,
+    },
+
+    /// Labels were stored in a way that changes them.
+    #[error("expected labels as they were stored, found a JPEG, which changes numbers: {path}")]
+    Lossy {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A picture of labels has a color that stands for none.
+    #[error("expected the colors of classes, found {color:?} at voxel {index:?} (x, y, z): {path}")]
+    UnknownColor {
+        /// The file.
+        path: PathBuf,
+        /// Red, green, blue.
+        color: [u8; 3],
+        /// Where it is: x, y, z.
+        index: [u64; 3],
+    },
+
+    /// A label file has a value that stands for no class of its data set.
+    #[error("expected values of classes, found {value} at voxel {index:?} (x, y, z): {path}")]
+    UnknownLabel {
+        /// The file.
+        path: PathBuf,
+        /// The value.
+        value: u8,
+        /// Where it is: x, y, z.
+        index: [u64; 3],
+    },
+
+    /// A picture cannot hold what is to be written.
+    #[error("expected what a picture can hold, found {found}: {path}")]
+    NoPicture {
+        /// The output file.
+        path: PathBuf,
+        /// What it cannot hold.
+        found: String,
     },
 
     /// A file that was just written does not say what it should.
@@ -277,6 +326,11 @@ impl VolumeError {
             | Self::DataFile { path, .. }
             | Self::UnspeakableName { path, .. }
             | Self::NotALabel { path, .. }
+            | Self::Picture { path, .. }
+            | Self::Lossy { path }
+            | Self::UnknownColor { path, .. }
+            | Self::UnknownLabel { path, .. }
+            | Self::NoPicture { path, .. }
             | Self::OutputName { path }
             | Self::NotVerified { path, .. }
             | Self::OutputFolder { path }
@@ -306,6 +360,11 @@ impl VolumeError {
             | Self::DataFile { path, .. }
             | Self::UnspeakableName { path, .. }
             | Self::NotALabel { path, .. }
+            | Self::Picture { path, .. }
+            | Self::Lossy { path }
+            | Self::UnknownColor { path, .. }
+            | Self::UnknownLabel { path, .. }
+            | Self::NoPicture { path, .. }
             | Self::OutputName { path }
             | Self::NotVerified { path, .. }
             | Self::OutputFolder { path }

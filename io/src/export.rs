@@ -18,13 +18,15 @@ use crate::label::LabelVolume;
 use crate::reread::{self, Reason, Reread};
 use crate::volume::Volume;
 use crate::voxels::with_voxels;
-use crate::write::{write_labels, write_volume};
+use crate::write::{write_labels_in, write_volume};
 
 /// What came of reading a file back.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verified {
     /// How many voxels were compared: all of them.
     pub voxels: u64,
+    /// Whether the file says where they lie; pictures do not, and were compared by index.
+    pub placed: bool,
     /// How far the file places a voxel from where it belongs, at most and along any axis, in voxels.
     pub max_offset_voxels: f64,
 }
@@ -52,8 +54,20 @@ const ROUNDING: f64 = 1e-6;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn export_labels(path: &Path, labels: &LabelVolume) -> Result<Verified, VolumeError> {
+    export_labels_in(path, labels, &[])
+}
+
+/// [`export_labels`] with a color for each label, in formats that have a palette.
+///
+/// # Errors
+/// As [`export_labels`].
+pub fn export_labels_in(
+    path: &Path,
+    labels: &LabelVolume,
+    colors: &[[u8; 3]],
+) -> Result<Verified, VolumeError> {
     write_together(path, is_header, |staged| {
-        write_labels(staged, labels)?;
+        write_labels_in(staged, labels, colors)?;
         let expected = |[i, j, k]: [usize; 3]| f64::from(labels.labels[[k, j, i]]);
         let same = |found: f64, expected: f64| found == expected;
         verify(staged, &labels.geometry, expected, same)
@@ -154,7 +168,8 @@ fn compare(
     if file.voxels.read(&mut [0]).map_err(|error| format!("damage at its end ({error})"))? > 0 {
         return Err("more voxels than there should be".to_owned());
     }
-    Ok(Verified { voxels, max_offset_voxels: (max_offset_voxels * 1e6).round() / 1e6 })
+    let placed = file.placement.is_some() && geometry.spacing_mm().is_some();
+    Ok(Verified { voxels, placed, max_offset_voxels: (max_offset_voxels * 1e6).round() / 1e6 })
 }
 
 /// From the file's voxel index over the place in the patient to ours.
@@ -162,6 +177,7 @@ fn ours_from_file(file: &Reread, geometry: &Geometry) -> Result<Affine, Reason> 
     let placed = match (file.placement, geometry.spacing_mm()) {
         (Some([x, y, z]), _) => Affine::from_rows([x, y, z, [0.0, 0.0, 0.0, 1.0]]),
         (None, None) => Affine::identity(),
+        (None, Some(_)) if file.picture => *geometry.ras_from_index(),
         (None, Some(_)) => return Err("no place for its voxels".to_owned()),
     };
     let to_ours = geometry.index_from_ras().compose(&placed);
@@ -182,6 +198,7 @@ mod tests {
     use crate::synthetic::oblique;
     use crate::volume::Rescale;
     use crate::voxels::Voxels;
+    use crate::write::write_labels;
 
     const NAMES: [&str; 10] = [
         "a.nii", "a.nii.gz", "a.hdr", "a.img", "A.HDR.GZ", "a.mha", "a.mhd", "a.nrrd", "a.nhdr",
@@ -289,11 +306,12 @@ mod tests {
             Voxels::F32(real),
             Voxels::F64(numbers.mapv(|v| v / 7.0)),
         ];
+        let names = NAMES.into_iter().chain(["a.tif"]);
         for rescale in [Rescale::IDENTITY, Rescale { slope: 0.1, intercept: -1024.3 }] {
             for voxels in &types {
                 let volume =
                     Volume::new(voxels.clone(), rescale, labels().geometry.clone()).unwrap();
-                for name in NAMES {
+                for name in names.clone() {
                     export_volume(&folder.path().join(name), &volume).unwrap();
                 }
             }
@@ -308,8 +326,42 @@ mod tests {
             Geometry::pixels([1, 3, 4]),
         )
         .unwrap();
-        for name in NAMES {
+        for name in NAMES.into_iter().chain(["a.png", "a.TIF"]) {
             export_labels(&folder.path().join(name), &flat).unwrap();
+        }
+    }
+
+    #[test]
+    fn pictures_are_checked_by_index_and_say_that_they_have_no_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tiff");
+        let verified = export_labels(&path, &labels()).unwrap();
+        assert_eq!((verified.voxels, verified.placed), (24, false));
+        let mut wrong = labels();
+        wrong.labels[[1, 2, 3]] = 9;
+        let message = refusal("a.tiff", &wrong, &labels());
+        assert!(message.contains("found 9 in place of 123 at voxel [3, 2, 1]"), "{message}");
+        let message = export_labels(&folder.path().join("a.png"), &labels()).unwrap_err();
+        assert!(message.to_string().contains("found 2 slices"), "{message}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn photographs_of_every_filter_are_read_back() {
+        // Steep, flat, striped and noisy rows, so that the encoder's filters all occur.
+        let folder = tempfile::tempdir().unwrap();
+        let value = |(_, j, i): (usize, usize, usize)| match j % 4 {
+            0 => 900 * i,
+            1 => 700 * j + 31 * i,
+            2 => i * i * j,
+            _ => (i * 7919 + j * 104_729) % 65_536,
+        };
+        let deep = Array3::from_shape_fn([1, 64, 60], |at| value(at) as u16);
+        let flat = deep.mapv(|v| (v >> 8) as u8);
+        for voxels in [Voxels::U16(deep), Voxels::U8(flat)] {
+            let volume =
+                Volume::new(voxels, Rescale::IDENTITY, Geometry::pixels([1, 64, 60])).unwrap();
+            export_volume(&folder.path().join("a.png"), &volume).unwrap();
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::error::VolumeError;
 use crate::image::Image;
 use crate::input::{GZIP_MAGIC, Input};
 use crate::read::ReadOptions;
-use crate::{dicom, metaimage, nifti, nrrd};
+use crate::{dicom, metaimage, nifti, nrrd, picture};
 
 /// The formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +18,11 @@ pub(crate) enum Format {
     MetaImage,
     Nrrd,
     Dicom,
+    Picture,
 }
 
-/// The endings that [`is_supported_name`] knows, for messages.
-pub const SUPPORTED_NAMES: &str =
-    ".nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd, .nhdr/.raw or DICOM";
+/// The endings that [`is_supported_name`] and [`is_picture_name`] know, for messages.
+pub const SUPPORTED_NAMES: &str = ".nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd, .nhdr/.raw, DICOM, .png, .jpg, .jpeg, .tif, .tiff or .bmp";
 
 /// How much of a file is looked at; MetaIO looks as far for the keys of its own format.
 const LOOK_BYTES: usize = 8000;
@@ -37,7 +37,7 @@ impl Format {
         match ending.as_str() {
             "mha" | "mhd" => Some(Self::MetaImage),
             "nrrd" | "nhdr" => Some(Self::Nrrd),
-            _ => None,
+            _ => picture::Kind::of_name(path).map(|_| Self::Picture),
         }
     }
 
@@ -48,6 +48,7 @@ impl Format {
             bytes if nifti::is_header(bytes) => Some(Self::Nifti),
             bytes if dicom::has_preamble(bytes) => Some(Self::Dicom),
             bytes if metaimage::is_header(bytes) => Some(Self::MetaImage),
+            bytes if picture::Kind::of_content(bytes).is_some() => Some(Self::Picture),
             // Some lack what tells them apart, but not what any data set starts with.
             bytes if dicom::looks_like(bytes) => Some(Self::Dicom),
             _ => None,
@@ -64,6 +65,7 @@ pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeEr
         Format::MetaImage => metaimage::open(path, limits),
         Format::Nrrd => nrrd::open(path, limits),
         Format::Dicom => dicom::open(path, options),
+        Format::Picture => picture::open(path, &options.limits),
     }
 }
 
@@ -86,9 +88,9 @@ fn format_of(path: &Path) -> Result<Format, VolumeError> {
     let refuse =
         |found: &str| Err(VolumeError::Format { path: path.to_owned(), found: found.to_owned() });
     match Format::of_content(&start) {
-        Some(Format::MetaImage | Format::Nrrd) if packed => {
-            refuse("a MetaImage or NRRD file inside of gzip data, which is to be unpacked first")
-        }
+        Some(Format::MetaImage | Format::Nrrd | Format::Picture) if packed => refuse(
+            "a picture, MetaImage or NRRD file inside of gzip data, which is to be unpacked first",
+        ),
         Some(Format::Dicom) if packed => {
             refuse("a DICOM file inside of gzip data, which is to be unpacked first")
         }
@@ -102,10 +104,8 @@ fn format_of(path: &Path) -> Result<Format, VolumeError> {
 
 /// Formats that users are likely to take for ours, by how they start.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
-    let starts: [(&[u8], &str); 8] = [
+    let starts: [(&[u8], &str); 6] = [
         (b"\x00\x00\x00\x01\x00\x00", "an MGH or MGZ file, which is not supported"),
-        (b"\x89PNG", "a PNG picture"),
-        (b"\xff\xd8\xff", "a JPEG picture"),
         (b"ObjectType", "a MetaIO file that is no image"),
         (b"\x89HDF", "an HDF5 or MINC file"),
         (b"PK\x03\x04", "a zip archive"),
@@ -123,7 +123,25 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
 pub fn is_supported_name(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     let voxels_only = nifti::Name::of(path).kind == nifti::Kind::Voxels;
-    !hidden && !voxels_only && Format::of_name(path).is_some()
+    let format = Format::of_name(path).filter(|format| *format != Format::Picture);
+    !hidden && !voxels_only && format.is_some()
+}
+
+/// Whether a scan of a folder that holds no other images should take a file of this name for
+/// one: `.png`, `.jpg`, `.jpeg`, `.tif`, `.tiff` and `.bmp`, and not hidden.
+///
+/// Beside others they are pictures *of* cases, as `lamina predict --montage` draws them.
+pub fn is_picture_name(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    !hidden && Format::of_name(path) == Some(Format::Picture)
+}
+
+/// The files of a scanned folder that are cases: those of [`is_supported_name`], or the pictures
+/// where there is none.
+pub fn images_among(paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    let any = paths.iter().any(|path| is_supported_name(path));
+    let wanted: fn(&Path) -> bool = if any { is_supported_name } else { is_picture_name };
+    paths.into_iter().filter(|path| wanted(path)).collect()
 }
 
 /// The files that an image is made of, in the order in which they are read: both halves of
@@ -135,6 +153,7 @@ pub fn files_of(path: &Path) -> Vec<PathBuf> {
         Ok(Format::Dicom) => {
             return dicom::files(path, &ReadOptions::default()).unwrap_or_default();
         }
+        Ok(Format::Picture) => Vec::new(),
         Ok(Format::Nifti) | Err(_) => return pair(path),
     };
     std::iter::once(path.to_owned()).chain(named).collect()
@@ -160,7 +179,12 @@ fn pair(path: &Path) -> Vec<PathBuf> {
 
 /// Whether an image can be written under this name.
 pub fn is_output_name(path: &Path) -> bool {
-    Format::of_name(path).is_some()
+    match Format::of_name(path) {
+        Some(Format::Picture) => {
+            picture::Kind::of_name(path).is_some_and(picture::Kind::is_written)
+        }
+        format => format.is_some(),
+    }
 }
 
 /// The files that writing a label map or an image under this name makes, or replaces.
@@ -176,7 +200,7 @@ pub fn output_files(path: &Path) -> Vec<PathBuf> {
         }
         Some(Format::MetaImage) => metaimage::output_data_files(path),
         Some(Format::Nrrd) => nrrd::output_data_files(path),
-        Some(Format::Dicom) | None => Vec::new(),
+        Some(Format::Dicom | Format::Picture) | None => Vec::new(),
     };
     std::iter::once(path.to_owned()).chain(beside).collect()
 }

@@ -29,6 +29,10 @@ pub(crate) struct Description {
     /// What an export carries over.
     pub(crate) source: SourceHeader,
     pub(crate) sizes: Sizes,
+    /// Whether its numbers are places in a palette: labels perhaps, but no brightness.
+    pub(crate) indices: bool,
+    /// Whether its numbers are only close to what was stored.
+    pub(crate) lossy: bool,
 }
 
 /// How much of it there is.

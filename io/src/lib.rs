@@ -5,8 +5,8 @@
 //! `[depth, height, width]`, world coordinates RAS millimeters; formats that differ are
 //! turned here and nowhere else.
 //!
-//! NIfTI, MetaImage, NRRD and DICOM are read by their content, the first three are written by
-//! the file's name. Of DICOM, a folder is a file too: see [`series_in`].
+//! NIfTI, MetaImage, NRRD, DICOM and pictures are read by their content; all but DICOM are written,
+//! by the file's name. Of DICOM, a folder is a file too: see [`series_in`].
 //!
 //! - In: [`read_volume`], [`read_labels`], and [`read_info`] for a look without loading.
 //! - Out: [`export_volume`] and [`export_labels`], which read back what they wrote, [`write_volume`]
@@ -55,6 +55,7 @@ mod nifti;
 mod nrrd;
 mod output;
 mod parts;
+mod picture;
 mod read;
 mod reread;
 mod source;
@@ -69,13 +70,14 @@ pub use affine::Affine;
 pub use axes::AxisOrder;
 pub use dicom::{SeriesChoice, SeriesInfo, series_in};
 pub use error::VolumeError;
-pub use export::{Verified, export_labels, export_volume};
+pub use export::{Verified, export_labels, export_labels_in, export_volume};
 pub use format::{
-    SUPPORTED_NAMES, case_stem, files_of, files_read, is_output_name, is_supported_name,
-    output_files,
+    SUPPORTED_NAMES, case_stem, files_of, files_read, images_among, is_output_name,
+    is_picture_name, is_supported_name, output_files,
 };
 pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
 pub use label::LabelVolume;
+pub use picture::LabelColors;
 pub use read::{FileInfo, Limits, ReadOptions, read_info, read_info_of, read_labels, read_volume};
 pub use source::SourceHeader;
 pub use statistics::Statistics;

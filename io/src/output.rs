@@ -18,6 +18,8 @@ pub(crate) struct Output<'a> {
     pub(crate) rescale: Rescale,
     /// Whether the voxels are labels.
     pub(crate) labels: bool,
+    /// Of labels, in formats with a palette; those beyond its end have the usual ones.
+    pub(crate) colors: &'a [[u8; 3]],
 }
 
 /// Fast, and a tenth larger than the slowest.

@@ -77,6 +77,10 @@ impl ReadOptions {
 /// ```
 pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeError> {
     let mut image = open_volume(path, options)?;
+    if image.description.indices {
+        let found = "places in a palette of colors, which are labels and no brightness".to_owned();
+        return Err(VolumeError::DataType { path: path.to_owned(), found });
+    }
     let voxels = with_type!(image.description.stored, T => {
         let mut values: Vec<T> = reserve(&image, path, &options.limits)?;
         image.for_each_chunk(image.description.sizes.volume_bytes, |chunk| {
@@ -97,6 +101,9 @@ pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeE
 /// As [`read_volume`], and if a value is no label.
 pub fn read_labels(path: &Path, options: &ReadOptions) -> Result<LabelVolume, VolumeError> {
     let mut image = open_volume(path, options)?;
+    if image.description.lossy {
+        return Err(VolumeError::Lossy { path: path.to_owned() });
+    }
     let mut labels: Vec<u8> = reserve(&image, path, &options.limits)?;
     let rescale = image.description.rescale;
     let [_, height, width] = image.description.geometry.shape();
@@ -174,7 +181,7 @@ fn into_array<T>(values: Vec<T>, image: &Image) -> Array3<T> {
 pub struct FileInfo {
     /// The file, as the user gave it.
     pub path: String,
-    /// `nifti-1`, `nifti-2`, `metaimage`, `nrrd`, `dicom` or `dicom-seg`.
+    /// `nifti-1`, `nifti-2`, `metaimage`, `nrrd`, `dicom`, `dicom-seg`, `png`, `jpeg`, `tiff` or `bmp`.
     pub format: String,
     /// Voxels along x, y, z, t and so on, as the file declares them.
     pub shape: Vec<u64>,

@@ -13,14 +13,15 @@ use crate::label::LabelVolume;
 use crate::output::Output;
 use crate::volume::{Rescale, Volume};
 use crate::voxels::{Scalar, StoredType, with_voxels};
-use crate::{metaimage, nifti, nrrd};
+use crate::{metaimage, nifti, nrrd, picture};
 
 /// Writes a label map as `uint8`, with the geometry and codes of the file that its
 /// [`source`](LabelVolume::source) came from.
 ///
 /// A name that ends in `.hdr` or `.img` gives a pair, one in `.gz` is compressed. MetaImage
 /// and NRRD are compressed in any case, `.mhd` and `.nhdr` with the voxels beside them
-/// in `.zraw` and `.raw.gz`; they are written in LPS and know no codes.
+/// in `.zraw` and `.raw.gz`; they are written in LPS and know no codes. A `.png` takes one
+/// slice, as indices of a palette, a `.tif` one per page; neither says where it lies.
 ///
 /// # Errors
 /// If the name has another ending, or the file cannot be written.
@@ -37,11 +38,21 @@ use crate::{metaimage, nifti, nrrd};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_labels(path: &Path, labels: &LabelVolume) -> Result<(), VolumeError> {
+    write_labels_in(path, labels, &[])
+}
+
+/// [`write_labels`] with these colors in a palette, by label, where the format has one.
+pub(crate) fn write_labels_in(
+    path: &Path,
+    labels: &LabelVolume,
+    colors: &[[u8; 3]],
+) -> Result<(), VolumeError> {
     let output = Output {
         geometry: &labels.geometry,
         source: &labels.source,
         rescale: Rescale::IDENTITY,
         labels: true,
+        colors,
     };
     write(path, &labels.labels, &output)
 }
@@ -51,7 +62,8 @@ pub fn write_labels(path: &Path, labels: &LabelVolume) -> Result<(), VolumeError
 ///
 /// MetaImage and NRRD, which are not compressed here, know no rescaling: where there is
 /// one, they get the values themselves, as `float32` for stored types of 8 and 16 bits and
-/// as `float64` for the others.
+/// as `float64` for the others. So do pictures, of which a PNG takes one slice of `uint8` or
+/// `uint16`.
 ///
 /// # Errors
 /// If the name has no ending that we write, or the file cannot be written.
@@ -72,6 +84,7 @@ pub fn write_volume(path: &Path, volume: &Volume) -> Result<(), VolumeError> {
         source: &volume.source,
         rescale: volume.rescale,
         labels: false,
+        colors: &[],
     };
     with_voxels!(&volume.voxels, array => write(path, array, &output))
 }
@@ -87,6 +100,7 @@ fn write_values<T: Scalar>(
         source: &volume.source,
         rescale: Rescale::IDENTITY,
         labels: false,
+        colors: &[],
     };
     write(path, values, &output)
 }
@@ -100,6 +114,7 @@ fn write<T: Scalar>(
         Some(Format::Nifti) => nifti::write(path, voxels, output),
         Some(Format::MetaImage) => metaimage::write(path, voxels, output),
         Some(Format::Nrrd) => nrrd::write(path, voxels, output),
+        Some(Format::Picture) => picture::write(path, voxels, output),
         Some(Format::Dicom) | None => Err(VolumeError::OutputName { path: path.to_owned() }),
     }
 }

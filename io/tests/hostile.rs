@@ -262,11 +262,11 @@ fn other_formats_are_named() {
     let files: [(&[u8], &str); 7] = [
         (
             &analyze,
-            "expected a NIfTI, MetaImage, NRRD or DICOM file, found Analyze 7.5 or SPM, not NIfTI",
+            "expected a NIfTI, MetaImage, NRRD or DICOM file or a picture, found Analyze 7.5 or SPM, not NIfTI",
         ),
         (&dicom, "bytes of header"),
         (&mgh, "found an MGH or MGZ file, which is not supported"),
-        (b"\x89PNG\r\n", "found a PNG picture"),
+        (b"\x89PNG\r\n\x1a\n", "expected a png picture"),
         (b"", "expected 348 bytes of header, found 0"),
         (b"notes", "expected 348 bytes of header, found 5"),
         (&[b'x'; 1000], "found something else"),

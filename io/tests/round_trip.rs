@@ -211,7 +211,7 @@ fn turned_arrays_are_written_in_the_order_of_the_file() {
 fn a_name_of_no_format_and_a_missing_folder_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let labels = labels_on(straight());
-    let other = write_labels(&folder.path().join("labels.png"), &labels).unwrap_err();
+    let other = write_labels(&folder.path().join("labels.xyz"), &labels).unwrap_err();
     assert!(matches!(other, VolumeError::OutputName { .. }), "{other}");
     let missing = folder.path().join("missing").join("labels.nii.gz");
     let error = write_labels(&missing, &labels).unwrap_err().to_string();

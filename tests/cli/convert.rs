@@ -91,7 +91,7 @@ fn what_cannot_be_converted_leaves_nothing() {
     $ lamina convert scan.nii mask.xyz
     exit code 2
     --- stderr
-    error: expected a name that ends in .nii, .nii.gz, .hdr, .img, .hdr.gz, .img.gz, .mha, .mhd, .nrrd or .nhdr: mask.xyz
+    error: expected a name that ends in .nii, .nii.gz, .hdr, .img, .hdr.gz, .img.gz, .mha, .mhd, .nrrd, .nhdr, .png, .tif or .tiff: mask.xyz
     "#);
     transcript!(sandbox.lamina("convert absent.nii mask.mha"), @r#"
     $ lamina convert absent.nii mask.mha
@@ -128,4 +128,42 @@ fn real_prostate_and_hippocampus_files_keep_their_place() {
         before.geometry.same_grid_within(&after.geometry, 1e-3).unwrap();
         assert_eq!(before.to_f32(), after.to_f32());
     }
+}
+
+#[test]
+fn labels_become_pages_and_come_back() {
+    let sandbox = Sandbox::new();
+    sandbox.labels("mask.nii.gz", &oblique());
+    transcript!(sandbox.lamina("convert mask.nii.gz mask.tif --labels"), @r#"
+    $ lamina convert mask.nii.gz mask.tif --labels
+    exit code 0
+    --- stdout
+    mask.tif: 2880 voxels read back and the same; the file does not say where they lie
+    "#);
+    let answer = sandbox.lamina("convert mask.tif back.nrrd --labels --json").exits(0).json();
+    assert_eq!(answer["verified"]["placed"], false);
+    let back = read_labels(&sandbox.path("back.nrrd"), &ReadOptions::default()).unwrap();
+    assert_eq!(back.labels, oblique().labels);
+    assert_eq!(back.geometry.spacing_mm(), None);
+    transcript!(sandbox.lamina("convert mask.nii.gz mask.png --labels"), @r#"
+    $ lamina convert mask.nii.gz mask.png --labels
+    exit code 1
+    --- stderr
+    error: expected what a picture can hold, found 6 slices, which a TIFF would take: mask.png
+    "#);
+}
+
+#[test]
+fn colored_labels_become_indices_by_the_table_of_a_data_set() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tiny.toml", include_str!("../support/tiny_dataset.toml"));
+    let colors = [[0, 0, 0], [255, 170, 60]];
+    let picture = image::RgbImage::from_fn(5, 4, |x, _| image::Rgb(colors[x as usize % 2]));
+    picture.save(sandbox.path("colored.png")).unwrap();
+    let run = sandbox.lamina("convert colored.png a.png --labels").exits(1);
+    assert!(run.stderr.contains("found colors (red, green and blue)"), "{run}");
+    sandbox.lamina("convert colored.png indexed.png --labels --colors tiny.toml").exits(0);
+    let labels = read_labels(&sandbox.path("indexed.png"), &ReadOptions::default()).unwrap();
+    assert_eq!(labels.labels.into_raw_vec_and_offset().0[..5], [0, 1, 0, 1, 0]);
+    assert_eq!(image::open(sandbox.path("indexed.png")).unwrap().to_rgb8(), picture);
 }

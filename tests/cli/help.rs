@@ -16,16 +16,17 @@ fn the_program_lists_its_commands() {
     Usage: lamina [OPTIONS] <COMMAND>
 
     Commands:
-      predict   Segment scans: one mask per file, on the grid of the file
-      evaluate  Compare predictions with references: Dice, IoU and volumes per case and class
-      train     Train a network as an experiment file says
-      info      Show shape, spacing, orientation, values and labels of volumes
-      convert   Write an image or a label map in another format, and check what was written
-      networks  List the networks that can be trained, and what they cost
-      import    Make a model of the weights of another program
-      export    Write the weights of a model by the names of its reference
-      forward   Give a model a tensor and write what it answers
-      help      Print this message or the help of the given subcommand(s)
+      predict     Segment scans: one mask per file, on the grid of the file
+      evaluate    Compare predictions with references: Dice, IoU and volumes per case and class
+      train       Train a network as an experiment file says
+      info        Show shape, spacing, orientation, values and labels of volumes
+      convert     Write an image or a label map in another format, and check what was written
+      check-data  Verify a data set: pairs, sizes, places, labels, duplicates across patients
+      networks    List the networks that can be trained, and what they cost
+      import      Make a model of the weights of another program
+      export      Write the weights of a model by the names of its reference
+      forward     Give a model a tensor and write what it answers
+      help        Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help
@@ -70,8 +71,8 @@ fn predict_explains_its_options() {
 
     Options:
       -o, --out <FOLDER>                Where masks and their records go; made where it is missing
-          --format <ENDING>             nii, nii.gz, mha, mhd, nrrd or nhdr; the format of each scan,
-                                        nii.gz for DICOM, unless given
+          --format <ENDING>             nii, nii.gz, mha, mhd, nrrd, nhdr, png or tif; the format of
+                                        each scan, nii.gz for DICOM, unless given
           --model <FOLDER>              The model; the bundled one unless given
           --device <DEVICE>             auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
           --volume <N>                  Which volume of a scan that holds several, from 0

@@ -271,3 +271,25 @@ fn a_volume_of_several_is_taken_when_asked() {
     assert!(run.to_string().contains("volume"), "{run}");
     sandbox.lamina("predict four --out masks --device cpu --volume 0").exits(0);
 }
+
+#[test]
+fn pictures_become_indexed_pictures_in_the_colors_of_the_classes() {
+    let sandbox = prepared();
+    let (volume, _) = ellipsoid([8.0, 11.0, 2.5]);
+    let slice = volume.slice_f32(3).mapv(|value| value as u8);
+    let slice = slice.insert_axis(ndarray::Axis(0));
+    let flat = lamina_io::Volume::new(
+        lamina_io::Voxels::U8(slice),
+        lamina_io::Rescale::IDENTITY,
+        lamina_io::Geometry::pixels([1, 24, 20]),
+    );
+    sandbox.image("pictures/c.png", &flat.unwrap());
+    let run = sandbox.lamina("predict pictures --out masks --device cpu --montage --json").exits(0);
+    let case = &run.json()["cases"][0];
+    assert_eq!(case["mask"], "masks/c.png");
+    assert_eq!(case["montage"], "masks/c_montage.png");
+    assert_eq!(case["classes"][0]["volume_ml"], serde_json::Value::Null);
+    let labels =
+        lamina_io::read_labels(&sandbox.path("masks/c.png"), &lamina_io::ReadOptions::default());
+    assert!(labels.unwrap().counts().contains_key(&1));
+}

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use lamina_io::atomic::write_atomically;
+use lamina_io::dataset::DatasetConfig;
 use lamina_io::{
-    Verified, VolumeError, export_labels, export_volume, files_of, files_read, is_output_name,
-    output_files, read_labels, read_volume,
+    LabelColors, LabelVolume, ReadOptions, Verified, VolumeError, export_labels_in, export_volume,
+    files_of, files_read, is_output_name, output_files, read_labels, read_volume,
 };
 use serde::Serialize;
 
@@ -35,6 +36,11 @@ pub struct ConvertArgs {
     /// Values are labels: whole numbers from 0 to 255, written as such and compressed.
     #[arg(long)]
     labels: bool,
+
+    /// Data set description whose classes have the colors: of labels in a picture of colors, and
+    /// in the palette of a PNG.
+    #[arg(long, value_name = "CONFIG", requires = "labels")]
+    colors: Option<PathBuf>,
 
     /// Which volume of an image that holds several, from 0.
     #[arg(long, value_name = "N")]
@@ -140,9 +146,10 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
     let options = args.series.reading(args.volume);
     let record_path = record_of(&args.out);
     let verified = if args.labels {
-        let labels = read_labels(&args.input, &options)?;
+        let colors = colors(args)?;
+        let labels = read(args, &options, &colors)?;
         forget(&record_path)?;
-        export_labels(&args.out, &labels)?
+        export_labels_in(&args.out, &labels, &colors)?
     } else {
         let volume = read_volume(&args.input, &options)?;
         forget(&record_path)?;
@@ -163,6 +170,28 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
     Ok(verified)
 }
 
+/// The color of each label, where there is a table of them.
+fn colors(args: &ConvertArgs) -> anyhow::Result<Vec<[u8; 3]>> {
+    let config = args.colors.as_deref().map(DatasetConfig::read).transpose()?;
+    let classes = config.into_iter().flat_map(|config| config.classes);
+    Ok(classes.map(|class| class.color).collect())
+}
+
+/// Labels as they are stored, or as the colors say.
+fn read(
+    args: &ConvertArgs,
+    options: &ReadOptions,
+    colors: &[[u8; 3]],
+) -> anyhow::Result<LabelVolume> {
+    match read_labels(&args.input, options) {
+        Err(VolumeError::DataType { .. }) if !colors.is_empty() => {
+            let colors = LabelColors::new(colors.iter().copied().zip(0..));
+            Ok(colors.read(&args.input, &options.limits)?)
+        }
+        labels => Ok(labels?),
+    }
+}
+
 /// A record must not outlive the file that it is about.
 fn forget(record: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(record) {
@@ -175,6 +204,10 @@ fn forget(record: &Path) -> anyhow::Result<()> {
 
 fn human(answer: &Answer) -> String {
     match &answer.result {
+        Result::Verified(verified) if !verified.placed => format!(
+            "{}: {} voxels read back and the same; the file does not say where they lie",
+            answer.output, verified.voxels
+        ),
         Result::Verified(verified) => format!(
             "{}: {} voxels read back and the same, at most {} of a voxel off their place",
             answer.output, verified.voxels, verified.max_offset_voxels

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use lamina_io::{
-    Limits, ReadOptions, SUPPORTED_NAMES, SeriesChoice, case_stem, is_supported_name, series_in,
+    Limits, ReadOptions, SUPPORTED_NAMES, SeriesChoice, case_stem, images_among, is_supported_name,
+    series_in,
 };
 
 /// What may follow the case's name in the name of a file.
@@ -81,11 +82,13 @@ fn supported_files(folder: &Path) -> anyhow::Result<Vec<Input>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).with_context(cannot_read)? {
         let path = entry.with_context(cannot_read)?.path();
-        if is_supported_name(&path) && path.is_file() {
+        if path.is_file() {
             paths.push(path);
         }
     }
-    if paths.is_empty() && !series_in(folder, &Limits::default())?.is_empty() {
+    let mut paths = images_among(paths);
+    let volumes = paths.iter().any(|path| is_supported_name(path));
+    if !volumes && !series_in(folder, &Limits::default())?.is_empty() {
         return Ok(vec![Input { case: folder_name(folder), path: folder.to_owned() }]);
     }
     if paths.is_empty() {

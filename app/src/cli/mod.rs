@@ -6,6 +6,7 @@
 //! for files and folders.
 
 mod bundles;
+mod check_data;
 mod convert;
 mod evaluate;
 mod export;
@@ -70,6 +71,7 @@ enum Command {
     Train(train::TrainArgs),
     Info(info::InfoArgs),
     Convert(convert::ConvertArgs),
+    CheckData(check_data::CheckDataArgs),
     Networks(networks::NetworksArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
@@ -108,6 +110,7 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
         Command::Train(args) => train::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Convert(args) => convert::run(args, output),
+        Command::CheckData(args) => check_data::run(args, output),
         Command::Networks(args) => networks::run(args, output),
         Command::Import(args) => import::run(args, output),
         Command::Export(args) => export::run(args, output),

@@ -153,7 +153,7 @@ mod tests {
             // SHA-256 of "abc", FIPS 180-2, appendix B.1
             mask_sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
                 .to_owned(),
-            verified: Verified { voxels: 3, max_offset_voxels: 0.000_001 },
+            verified: Verified { voxels: 3, placed: true, max_offset_voxels: 0.000_001 },
             lamina_version: "0".to_owned(),
             device: "cpu".to_owned(),
             seconds: Seconds { read: 0.5, ..Seconds::default() },

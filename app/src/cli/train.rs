@@ -1,7 +1,7 @@
 //! `lamina train`: fit a network as an experiment file says.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -79,7 +79,7 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
 
     experiment.validate()?;
     let dataset = experiment.read_dataset(&args.config)?;
-    let dataset = Dataset::open(dataset, &data_folder(args)?)?;
+    let dataset = Dataset::open(dataset, &data_folder(args.data.as_deref())?)?;
     let run_folder = RunFolder::new(&args.out);
     if args.resume && !run_folder.last().exists() {
         let place = run_folder.path().display();
@@ -113,7 +113,8 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
 }
 
 /// The folder that holds the data sets: named, or in the environment.
-fn data_folder(args: &TrainArgs) -> anyhow::Result<PathBuf> {
-    let named = args.data.clone().or_else(|| std::env::var_os("LAMINA_DATA").map(PathBuf::from));
+pub(super) fn data_folder(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let named =
+        named.map(Path::to_path_buf).or_else(|| std::env::var_os("LAMINA_DATA").map(PathBuf::from));
     named.context("expected --data, the folder that holds the data set's folder, or LAMINA_DATA in the environment")
 }

@@ -1,7 +1,7 @@
 //! Cases as training and validation hold them in memory.
 
 use lamina_io::dataset::Case;
-use lamina_io::{LabelVolume, ReadOptions, read_labels, read_volume};
+use lamina_io::{LabelVolume, ReadOptions, read_volume};
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -59,9 +59,8 @@ impl CaseReader {
 
     /// The case, and its labels on the prepared grid.
     fn read(&self, case: &Case) -> Result<(HeldOut, Array3<u8>), EngineError> {
-        let options = ReadOptions::default();
-        let volume = read_volume(&case.image, &options)?;
-        let reference = read_labels(&case.labels, &options)?;
+        let volume = read_volume(&case.image, &ReadOptions::default())?;
+        let reference = case.read_labels()?;
         let known = |label: u8| usize::from(label) < self.num_classes || label == IGNORE_LABEL;
         if let Some(label) = reference.counts().into_keys().find(|&label| !known(label)) {
             let last = self.num_classes - 1;

@@ -3,12 +3,18 @@
 //! Reading the voxels of a case is left to [`read_volume`](crate::read_volume) and
 //! [`read_labels`](crate::read_labels); nothing here opens an image.
 
+mod check;
+mod pairs;
+mod values;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{case_stem, is_supported_name};
+pub use check::{CaseCheck, CheckedClass, DatasetCheck, Problem, check_case, summarize};
+pub use pairs::{Pairs, guess_folders};
+pub use values::LabelTable;
 
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,17 +50,20 @@ pub enum DatasetError {
 }
 
 /// A class of a data set; its label is its place in the list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Class {
     /// What the label stands for.
     pub name: String,
     /// Red, green, blue.
     pub color: [u8; 3],
+    /// What label files say for it, where that is not its place in the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<u8>,
 }
 
 /// Facts about a data set: `configs/datasets/<name>.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetConfig {
     /// Short name; experiments refer to it.
@@ -70,15 +79,33 @@ pub struct DatasetConfig {
     /// The data set's folder below the data folder.
     pub folder: String,
     /// Folder of the images, below `folder`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub images: String,
     /// Folder of the label volumes, below `folder`; same names as the images.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub labels: String,
+    /// What stands between a case's id and the ending of its image, such as `_0000`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image_suffix: String,
+    /// What stands between a case's id and the ending of its labels, such as `_segmentation`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub label_suffix: String,
+    /// Whether images and labels lie in folders below theirs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recursive: bool,
+    /// In place of both folders: files below `folder` with an image and its labels in each line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<String>,
     /// CSV file `subject,fold` below `folder`; without it folds are drawn over patients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folds: Option<String>,
     /// A case's patient is its id up to the first such separator; without it, the whole id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient_separator: Option<String>,
+    /// Values in label files that stand for no class: what lies there is neither learned nor
+    /// measured. 255 always is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<u8>,
     /// The classes, background first.
     pub classes: Vec<Class>,
 }
@@ -95,13 +122,51 @@ impl DatasetConfig {
             message: error.to_string().trim_end().to_owned(),
             path: path.to_path_buf(),
         })?;
-        match config.classes.len() {
-            2..=255 => Ok(config),
-            found => Err(DatasetError::Content {
-                message: format!("expected 2 to 255 classes, background first, found {found}"),
-                path: path.to_path_buf(),
-            }),
+        let refuse =
+            |message: String| Err(DatasetError::Content { message, path: path.to_path_buf() });
+        let found = config.classes.len();
+        if !(2..=255).contains(&found) {
+            return refuse(format!("expected 2 to 255 classes, background first, found {found}"));
         }
+        if let Some(value) = LabelTable::ambiguous(&config) {
+            return refuse(format!("expected one meaning for each value, found more for {value}"));
+        }
+        let mut names = BTreeSet::new();
+        if let Some(class) = config.classes.iter().find(|class| !names.insert(&class.name)) {
+            return refuse(format!("expected a name for each class, found {:?} twice", class.name));
+        }
+        match (config.lists.is_empty(), config.images.is_empty() || config.labels.is_empty()) {
+            (true, true) => {
+                refuse("expected `images` and `labels`, or `lists`, found neither".to_owned())
+            }
+            (false, false) => {
+                refuse("expected `images` and `labels`, or `lists`, found both".to_owned())
+            }
+            _ => Ok(config),
+        }
+    }
+}
+
+impl DatasetConfig {
+    /// Whom the case `id` shows.
+    pub fn patient(&self, id: &str) -> String {
+        match &self.patient_separator {
+            Some(separator) => id.split(separator.as_str()).next().unwrap_or(id).to_owned(),
+            None => id.to_owned(),
+        }
+    }
+
+    /// Cases of pairs, sorted by id.
+    pub fn cases(&self, pairs: BTreeMap<String, [PathBuf; 2]>) -> Vec<Case> {
+        let table = LabelTable::of(self);
+        let case = |(id, [image, labels]): (String, [PathBuf; 2])| Case {
+            patient: self.patient(&id),
+            id,
+            image,
+            labels,
+            table: table.clone(),
+        };
+        pairs.into_iter().map(case).collect()
     }
 }
 
@@ -116,6 +181,8 @@ pub struct Case {
     pub image: PathBuf,
     /// The reference labels.
     pub labels: PathBuf,
+    /// Which label each value in their file stands for, where the file has others.
+    pub table: Option<LabelTable>,
 }
 
 /// A data set on disk, its cases sorted by id.
@@ -148,36 +215,15 @@ impl Dataset {
     /// image, or the fold file does not name every case.
     pub fn open(config: DatasetConfig, data: &Path) -> Result<Self, DatasetError> {
         let folder = data.join(&config.folder);
-        let images = files_by_stem(&folder.join(&config.images))?;
-        let labels = files_by_stem(&folder.join(&config.labels))?;
-        let lonely = |from: &BTreeMap<String, PathBuf>, other: &BTreeMap<String, PathBuf>| {
-            from.keys().find(|id| !other.contains_key(*id)).map(|id| from[id].clone())
-        };
-        if let Some(path) = lonely(&images, &labels) {
-            let message = format!("image without labels of the same name in {}/", config.labels);
+        let Pairs { pairs, lonely } = Pairs::find(&config, &folder)?;
+        if let Some(Problem { message, path, .. }) = lonely.into_iter().next() {
             return Err(DatasetError::Content { message, path });
         }
-        if let Some(path) = lonely(&labels, &images) {
-            let message = format!("labels without an image of the same name in {}/", config.images);
-            return Err(DatasetError::Content { message, path });
-        }
-        if images.is_empty() {
+        if pairs.is_empty() {
             let message = "expected images, found none".to_owned();
             return Err(DatasetError::Content { message, path: folder.join(&config.images) });
         }
-        let patient = |id: &str| match &config.patient_separator {
-            Some(separator) => id.split(separator.as_str()).next().unwrap_or(id).to_owned(),
-            None => id.to_owned(),
-        };
-        let cases: Vec<Case> = images
-            .into_iter()
-            .map(|(id, image)| Case {
-                patient: patient(&id),
-                labels: labels[&id].clone(),
-                image,
-                id,
-            })
-            .collect();
+        let cases = config.cases(pairs);
         let fixed_folds = match &config.folds {
             Some(name) => Some(read_folds(&folder.join(name), &cases)?),
             None => None,
@@ -236,22 +282,6 @@ fn drawn(seed: u64, name: &str) -> u64 {
     })
 }
 
-fn files_by_stem(folder: &Path) -> Result<BTreeMap<String, PathBuf>, DatasetError> {
-    let read = |source| DatasetError::Read { path: folder.to_path_buf(), source };
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        if is_supported_name(&path)
-            && let Some(other) = files.insert(case_stem(&path), path.clone())
-        {
-            let name = other.file_name().unwrap_or_default().to_string_lossy();
-            let message = format!("expected one file per case, found also {name}");
-            return Err(DatasetError::Content { message, path });
-        }
-    }
-    Ok(files)
-}
-
 fn read_folds(path: &Path, cases: &[Case]) -> Result<BTreeMap<String, usize>, DatasetError> {
     let refuse = |message: String| DatasetError::Content { message, path: path.to_path_buf() };
     let text = std::fs::read_to_string(path)
@@ -267,6 +297,12 @@ fn read_folds(path: &Path, cases: &[Case]) -> Result<BTreeMap<String, usize>, Da
                 "expected `subject,fold` in line {number}, found {line:?}"
             )));
         };
+        if folds.contains_key(&id) {
+            let number = number + 1;
+            return Err(refuse(format!(
+                "expected one line per case, found {id} again in line {number}"
+            )));
+        }
         folds.insert(id, fold);
     }
     match cases.iter().find(|case| !folds.contains_key(&case.id)) {

@@ -260,6 +260,8 @@ fn image(
         modality: first.modality(),
         source: SourceHeader::default(),
         sizes,
+        indices: false,
+        lossy: false,
     };
     let mut used = vec![false; instances.len()];
     for slice in &slices {

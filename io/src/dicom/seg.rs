@@ -106,6 +106,8 @@ pub(super) fn open(
         modality: Some(Modality::Other("seg".to_owned())),
         source: SourceHeader::default(),
         sizes,
+        indices: false,
+        lossy: false,
     };
     let voxels = Loaded { path: instance.path.clone(), bytes, at: 0 };
     Ok(Image { description, voxels: Box::new(voxels) })

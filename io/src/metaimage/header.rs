@@ -172,6 +172,8 @@ fn description(lines: &Lines, path: &Path) -> Result<Description, VolumeError> {
         rescale: Rescale::IDENTITY,
         geometry,
         modality,
+        indices: false,
+        lossy: false,
         source: SourceHeader { nifti: None, planar: axes == 2 },
         sizes,
     })

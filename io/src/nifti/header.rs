@@ -119,6 +119,8 @@ impl Header {
             rescale,
             geometry,
             modality: None, // NIfTI has no place for it
+            indices: false,
+            lossy: false,
             source: SourceHeader { nifti: Some(placement), ..SourceHeader::default() },
             sizes,
         };

@@ -97,6 +97,8 @@ fn description(
         rescale: Rescale::IDENTITY,
         geometry,
         modality: None,
+        indices: false,
+        lossy: false,
         source: SourceHeader { nifti: None, planar: spatial == 2 },
         sizes,
     })

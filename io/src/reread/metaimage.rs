@@ -65,5 +65,5 @@ pub(super) fn open(path: &Path) -> Result<Reread, Reason> {
         "True" => Box::new(ZlibDecoder::new(data)),
         _ => data,
     };
-    Ok(Reread { size, placement, number, scale: [1.0, 0.0], voxels })
+    Ok(Reread { size, placement, picture: false, number, scale: [1.0, 0.0], voxels })
 }

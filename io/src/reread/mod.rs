@@ -8,6 +8,8 @@
 mod metaimage;
 mod nifti;
 mod nrrd;
+mod png;
+mod tiff;
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -24,6 +26,8 @@ pub(crate) struct Reread {
     pub(crate) size: [usize; 3],
     /// Where they are; `None` where the file places nothing.
     pub(crate) placement: Option<Placement>,
+    /// Whether it is of a format that cannot place anything.
+    pub(crate) picture: bool,
     /// How each is stored.
     pub(crate) number: Number,
     /// What stored numbers are multiplied by, and what is added then.
@@ -78,6 +82,10 @@ pub(crate) fn open(path: &Path) -> Result<Reread, Reason> {
         metaimage::open(path)
     } else if ends(&[".nrrd", ".nhdr"]) {
         nrrd::open(path)
+    } else if ends(&[".png"]) {
+        png::open(path)
+    } else if ends(&[".tif", ".tiff"]) {
+        tiff::open(path)
     } else {
         Err("a file of a format that has no second reader".to_owned())
     }

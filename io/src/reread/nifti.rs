@@ -112,7 +112,7 @@ pub(super) fn open(path: &Path) -> Result<Reread, Reason> {
         file
     };
     let scale = if slope == 0.0 { [1.0, 0.0] } else { [slope, intercept] };
-    Ok(Reread { size, placement: Some(placement), number, scale, voxels })
+    Ok(Reread { size, placement: Some(placement), picture: false, number, scale, voxels })
 }
 
 /// The header's file, and that of the voxels where it is another.

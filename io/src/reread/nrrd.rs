@@ -65,5 +65,5 @@ pub(super) fn open(path: &Path) -> Result<Reread, Reason> {
         "gzip" => Box::new(GzDecoder::new(data)),
         other => return Err(format!("voxels packed as {other:?}")),
     };
-    Ok(Reread { size, placement, number, scale: [1.0, 0.0], voxels })
+    Ok(Reread { size, placement, picture: false, number, scale: [1.0, 0.0], voxels })
 }

@@ -11,8 +11,8 @@ use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed
 use lamina_engine::observer::{Event, Observer};
 use lamina_io::atomic::write_atomically;
 use lamina_io::{
-    LabelVolume, Modality, ReadOptions, Volume, export_labels, files_of, files_read, read_labels,
-    read_volume,
+    LabelVolume, Modality, ReadOptions, Volume, export_labels_in, files_of, files_read,
+    read_labels, read_volume,
 };
 
 use super::plan::Job;
@@ -129,7 +129,7 @@ impl Run<'_> {
             std::fs::remove_file(&job.sidecar)
                 .context("cannot remove the record of an earlier run")?;
         }
-        let verified = export_labels(&job.mask, &segmentation.labels)?;
+        let verified = export_labels_in(&job.mask, &segmentation.labels, &self.colors())?;
         let took = segmentation.seconds;
         let seconds = Seconds {
             read,
@@ -258,6 +258,11 @@ impl Run<'_> {
             ClassVolume { label: class.label, name: class.name.clone(), voxels, volume_ml }
         };
         self.classes.iter().map(volume).collect()
+    }
+
+    /// The color of each label, the background's first.
+    fn colors(&self) -> Vec<[u8; 3]> {
+        self.model.manifest.classes.iter().map(|class| class.color).collect()
     }
 
     fn draw(

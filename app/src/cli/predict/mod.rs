@@ -36,7 +36,8 @@ pub struct PredictArgs {
     #[arg(long, short, value_name = "FOLDER")]
     out: PathBuf,
 
-    /// nii, nii.gz, mha, mhd, nrrd or nhdr; the format of each scan, nii.gz for DICOM, unless given.
+    /// nii, nii.gz, mha, mhd, nrrd, nhdr, png or tif; the format of each scan, nii.gz for DICOM,
+    /// unless given.
     #[arg(long, value_name = "ENDING", hide_possible_values = true)]
     format: Option<MaskFormat>,
 
@@ -91,6 +92,10 @@ enum MaskFormat {
     Nrrd,
     #[value(name = "nhdr")]
     NrrdPair,
+    #[value(name = "png")]
+    Png,
+    #[value(name = "tif")]
+    Tiff,
 }
 
 impl MaskFormat {
@@ -102,6 +107,8 @@ impl MaskFormat {
             Self::MetaImagePair => "mhd",
             Self::Nrrd => "nrrd",
             Self::NrrdPair => "nhdr",
+            Self::Png => "png",
+            Self::Tiff => "tif",
         }
     }
 }

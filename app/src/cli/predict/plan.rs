@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lamina_io::{files_of, output_files};
+use lamina_io::{files_of, is_picture_name, output_files};
 
 use super::PredictArgs;
 use crate::cli::inputs::{CaseFiles, Input};
@@ -53,15 +53,18 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
             (None, Some(references)) => references.find(case)?.map(Path::to_path_buf),
             (None, None) => None,
         };
+        let mask = args.out.join(match args.format {
+            Some(format) => format!("{case}.{}", format.ending()).into(),
+            None => mask_name(path, case),
+        });
+        let is_png = mask.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+        let montage = if is_png { format!("{case}_montage.png") } else { format!("{case}.png") };
         jobs.push(Job {
             case: case.clone(),
             input: path.clone(),
-            mask: args.out.join(match args.format {
-                Some(format) => format!("{case}.{}", format.ending()).into(),
-                None => mask_name(path, case),
-            }),
+            mask,
             sidecar: args.out.join(format!("{case}.json")),
-            montage: args.out.join(format!("{case}.png")),
+            montage: args.out.join(montage),
             reference,
         });
     }
@@ -76,9 +79,11 @@ fn mask_name(input: &Path, case: &str) -> PathBuf {
     if input.is_dir() {
         return format!("{case}.nii.gz").into();
     }
-    let endings = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr"];
+    let endings = [".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr", ".png", ".tif", ".tiff"];
     if endings.iter().any(|ending| lower.ends_with(ending)) {
         name.into()
+    } else if is_picture_name(input) {
+        format!("{case}.png").into()
     } else {
         format!("{case}.nii.gz").into()
     }
@@ -119,6 +124,8 @@ mod tests {
         assert_eq!(name("in/a.NII", "a"), "a.NII");
         assert_eq!(name("in/a.hdr", "a"), "a.nii.gz");
         assert_eq!(name("in/a.mhd", "a"), "a.mhd");
+        assert_eq!(name("in/a.tif", "a"), "a.tif");
+        assert_eq!(name("in/a.jpg", "a"), "a.png"); // labels are not stored with losses
         assert_eq!(name("in/a.seg.nrrd", "a.seg"), "a.seg.nrrd");
     }
 }

@@ -1,0 +1,139 @@
+//! Pictures: PNG, JPEG, TIFF with one page or several, BMP.
+//!
+//! Decoding is left to the crates for each; here it is decided what a picture means. Gray is one
+//! number per pixel, as stored and not stretched; so are the indices of a palette, which are labels
+//! and no brightness. Colors are read where they are all gray, or through [`LabelColors`]. Pages
+//! are slices. No picture says where it is or how large its pixels are.
+
+mod colors;
+mod decode;
+mod write;
+
+use std::path::Path;
+
+pub use colors::LabelColors;
+pub(crate) use colors::usual_color;
+pub(crate) use decode::{Picture, decode};
+pub(crate) use write::write;
+
+use crate::error::VolumeError;
+use crate::geometry::Geometry;
+use crate::image::{Description, Image, Sizes, VoxelBytes};
+use crate::read::Limits;
+use crate::source::SourceHeader;
+use crate::volume::Rescale;
+
+/// The kinds of picture files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Png,
+    Jpeg,
+    Tiff,
+    Bmp,
+}
+
+impl Kind {
+    /// The kind that `path` is called after.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "png" => Some(Self::Png),
+            "jpg" | "jpeg" => Some(Self::Jpeg),
+            "tif" | "tiff" => Some(Self::Tiff),
+            "bmp" => Some(Self::Bmp),
+            _ => None,
+        }
+    }
+
+    /// The kind of a file that starts with `bytes`.
+    pub(crate) fn of_content(bytes: &[u8]) -> Option<Self> {
+        let tiff: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
+        match bytes {
+            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
+            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
+            // Behind the size of the file, four bytes that are reserved.
+            [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Some(Self::Bmp),
+            _ if tiff.iter().any(|start| bytes.starts_with(start)) => Some(Self::Tiff),
+            _ => None,
+        }
+    }
+
+    /// Whether such pictures are written.
+    pub(crate) fn is_written(self) -> bool {
+        matches!(self, Self::Png | Self::Tiff)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+            Self::Tiff => "tiff",
+            Self::Bmp => "bmp",
+        }
+    }
+}
+
+/// Opens a picture of one number per pixel.
+pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Image, VolumeError> {
+    let picture = decode(path, limits)?;
+    let picture = picture.into_gray().map_err(|found| VolumeError::DataType {
+        path: path.to_owned(),
+        found: found.to_owned(),
+    })?;
+    let Picture { width, height, pages, .. } = picture;
+    let dims: Vec<u64> = match pages {
+        1 => vec![width as u64, height as u64],
+        _ => vec![width as u64, height as u64, pages as u64],
+    };
+    let sizes = Sizes::of(&dims, picture.stored).ok_or_else(|| VolumeError::DataType {
+        path: path.to_owned(),
+        found: "more of them than memory holds".to_owned(),
+    })?;
+    let description = Description {
+        format: picture.kind.name(),
+        dims,
+        stored: picture.stored,
+        order: picture.order,
+        rescale: Rescale::IDENTITY,
+        geometry: Geometry::pixels([pages, height, width]),
+        modality: None,
+        source: SourceHeader::default(),
+        sizes,
+        indices: picture.palette.is_some(),
+        lossy: picture.kind == Kind::Jpeg,
+    };
+    let voxels = Decoded { path: path.to_owned(), bytes: picture.bytes, at: 0 };
+    Ok(Image { description, voxels: Box::new(voxels) })
+}
+
+/// Pixels in memory.
+struct Decoded {
+    path: std::path::PathBuf,
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl VoxelBytes for Decoded {
+    fn skip_to(&mut self, target: u64) -> Result<(), VolumeError> {
+        self.at = usize::try_from(target).unwrap_or(usize::MAX).min(self.bytes.len());
+        Ok(())
+    }
+
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), VolumeError> {
+        let rest = &self.bytes[self.at..];
+        let Some(next) = rest.get(..buffer.len()) else {
+            return Err(VolumeError::Truncated {
+                path: self.path.clone(),
+                part: "voxels",
+                expected: (self.at + buffer.len()) as u64,
+                found: self.bytes.len() as u64,
+            });
+        };
+        buffer.copy_from_slice(next);
+        self.at += buffer.len();
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &Limits) -> Result<(), VolumeError> {
+        Ok(()) // all of it is decoded
+    }
+}

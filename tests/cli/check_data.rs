@@ -1,0 +1,235 @@
+//! `lamina check-data`.
+
+use std::fs;
+
+use lamina_io::{Affine, Geometry, LabelVolume};
+use serde_json::json;
+
+use crate::support::{Sandbox, ellipsoid, larger_data, write_tiny_experiment};
+use crate::transcript;
+
+const TINY: &str = "check-data configs/datasets/tiny.toml --data data";
+
+#[test]
+fn a_sound_data_set_is_summed_up() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    transcript!(sandbox.lamina(TINY), @r#"
+    $ lamina check-data configs/datasets/tiny.toml --data data
+    exit code 0
+    --- stdout
+    data set      tiny
+    cases         6 of 6 patients
+    shape         20 × 24 × 6 (x, y, z)
+    spacing       1 × 1.2 × 3 mm
+    orientation   RAS 6
+    stored as     float32 6
+    largest value 347 to 362
+
+    label  class       voxels    share  cases
+    ─────────────────────────────────────────
+        0  background   16296  94.31 %      6
+        1  ellipsoid      984   5.69 %      6
+
+    no problems
+    --- stderr
+    reading 6 cases: data/tiny
+    "#);
+    let answer = sandbox.lamina(&format!("{TINY} --json")).exits(0).json();
+    assert_eq!(answer["cases"], 6);
+    assert_eq!(answer["problems"], json!([]));
+    assert_eq!(answer["classes"][1]["name"], "ellipsoid");
+    // The folder alone, whose classes nobody knows.
+    let answer = sandbox.lamina("check-data data/tiny --json").exits(0).json();
+    assert_eq!(answer["classes"][1]["label"], 1);
+}
+
+#[test]
+fn each_kind_of_problem_is_named_with_its_file_and_place() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    let file = |name: &str| sandbox.path("data/tiny").join(name);
+    let (volume, labels) = ellipsoid([8.0, 10.0, 2.5]);
+    // A label without a class, one on another grid, a scan twice, a lonely one, a damaged one.
+    let mut wrong = labels.clone();
+    wrong.labels[[2, 3, 4]] = 7;
+    sandbox.labels("data/tiny/labels/case_0.nii.gz", &wrong);
+    let moved = Affine::from_spacing_origin([1.0, 1.2, 3.0], [5.0, 0.0, 0.0]);
+    let moved = LabelVolume::new(labels.labels, Geometry::new([6, 24, 20], moved).unwrap());
+    sandbox.labels("data/tiny/labels/case_1.nii.gz", &moved.unwrap());
+    sandbox.image("data/tiny/images/case_2.nii.gz", &volume);
+    fs::remove_file(file("labels/case_3.nii.gz")).unwrap();
+    let whole = fs::read(file("images/case_4.nii.gz")).unwrap();
+    fs::write(file("images/case_4.nii.gz"), &whole[..whole.len() / 2]).unwrap();
+    transcript!(sandbox.lamina(TINY), @r#"
+    $ lamina check-data configs/datasets/tiny.toml --data data
+    exit code 1
+    --- stdout
+    data set      tiny
+    cases         5 of 5 patients
+    shape         20 × 24 × 6 (x, y, z)
+    spacing       1 × 1.2 × 3 mm
+    orientation   RAS 4
+    stored as     float32 4
+    largest value 347 to 362
+
+    label  class       voxels    share  cases
+    ─────────────────────────────────────────
+        0  background   13579  94.30 %      5
+        1  ellipsoid      820   5.69 %      5
+        7                   1   0.01 %      1
+
+    5 problems:
+      case_3: image without labels of the same name in labels/: data/tiny/images/case_3.nii.gz
+      case_0: expected labels 0 to 1, found 7 in 1 voxels, the first at [4, 3, 2] (x, y, z): data/tiny/labels/case_0.nii.gz
+      case_1: labels lie on another grid than their image: grids are up to 5.0000 mm apart, 0.2000 mm are allowed: expected the corner at [-0.5, -0.6000000238418579, -1.5] (RAS), found [4.5, -0.6000000238418579, -1.5]: data/tiny/labels/case_1.nii.gz
+      case_4: expected whole gzip data, found it damaged or cut off: incomplete deflate stream: data/tiny/images/case_4.nii.gz
+      case_2: the same image as case_0, which is said to be of another patient: data/tiny/images/case_2.nii.gz
+    --- stderr
+    reading 5 cases: data/tiny
+    "#);
+}
+
+#[test]
+fn what_is_no_data_set_cannot_start() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    transcript!(sandbox.lamina("check-data absent"), @r#"
+    $ lamina check-data absent
+    exit code 2
+    --- stderr
+    error: expected a description or a folder: absent
+      caused by: No such file or directory (os error 2)
+    "#);
+    transcript!(sandbox.lamina("check-data configs"), @r#"
+    $ lamina check-data configs
+    exit code 2
+    --- stderr
+    error: expected the folders images and labels, or imagesTr and labelsTr, found neither; a description can name others: configs
+    "#);
+    let twice =
+        include_str!("../support/tiny_dataset.toml").replace("\"background\"", "\"ellipsoid\"");
+    sandbox.write("twice.toml", twice);
+    transcript!(sandbox.lamina("check-data twice.toml --data data"), @r#"
+    $ lamina check-data twice.toml --data data
+    exit code 2
+    --- stderr
+    error: expected a name for each class, found "ellipsoid" twice: twice.toml
+    "#);
+}
+
+#[test]
+fn a_fold_file_with_a_case_twice_is_a_problem() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    let config = include_str!("../support/tiny_dataset.toml");
+    sandbox.write(
+        "tiny.toml",
+        config.replace("labels = \"labels\"", "labels = \"labels\"\nfolds = \"folds.csv\""),
+    );
+    let lines: Vec<String> = (0..6).map(|case| format!("case_{case},{}", case % 2)).collect();
+    let folds = format!("subject,fold\n{}\n", lines.join("\n"));
+    sandbox.write("data/tiny/folds.csv", &folds);
+    sandbox.lamina("check-data tiny.toml --data data").exits(0);
+    sandbox.write("data/tiny/folds.csv", format!("{folds}case_0,1\n"));
+    let run = sandbox.lamina("check-data tiny.toml --data data").exits(1);
+    assert!(
+        run.stdout.contains("expected one line per case, found case_0 again in line 8"),
+        "{run}"
+    );
+}
+
+#[test]
+fn the_layouts_of_common_data_sets_are_understood() {
+    let sandbox = Sandbox::new();
+    let (volume, labels) = ellipsoid([8.0, 10.0, 2.5]);
+    let config = |name: &str, layout: &str| {
+        let text = include_str!("../support/tiny_dataset.toml")
+            .replace("folder = \"tiny\"", "folder = \".\"")
+            .replace("images = \"images\"\nlabels = \"labels\"", layout);
+        sandbox.write(name, text);
+        sandbox.lamina(&format!("check-data {name} --data data --json"))
+    };
+    // PROMISE12: both in one folder, labels by a suffix.
+    sandbox.image("data/p/Case00.mhd", &volume);
+    sandbox.labels("data/p/Case00_segmentation.mhd", &labels);
+    let layout = "images = \"p\"\nlabels = \"p\"\nlabel_suffix = \"_segmentation\"";
+    assert_eq!(config("p.toml", layout).exits(0).json()["cases"], 1);
+    // nnU-Net: a suffix for the channel.
+    sandbox.image("data/n/imagesTr/a_0000.nii.gz", &volume);
+    sandbox.labels("data/n/labelsTr/a.nii.gz", &labels);
+    let layout = "images = \"n/imagesTr\"\nlabels = \"n/labelsTr\"\nimage_suffix = \"_0000\"";
+    assert_eq!(config("n.toml", layout).exits(0).json()["cases"], 1);
+    sandbox.lamina("check-data data/n").exits(0);
+    // Cityscapes: a tree of folders on either side.
+    sandbox.image("data/c/left/val/x/x_1_left.nii", &volume);
+    sandbox.labels("data/c/gt/val/x/x_1_gt.nii", &labels);
+    let layout = "images = \"c/left\"\nlabels = \"c/gt\"\nimage_suffix = \"_left\"\nlabel_suffix = \"_gt\"\nrecursive = true";
+    assert_eq!(config("c.toml", layout).exits(0).json()["cases"], 1);
+    // A list with the paths of its maker, and a line that leads nowhere.
+    sandbox.write(
+        "data/train.txt",
+        "/home/them/c/left/val/x/x_1_left.nii /home/them/c/gt/val/x/x_1_gt.nii\n",
+    );
+    assert_eq!(config("l.toml", "lists = [\"train.txt\"]").exits(0).json()["cases"], 1);
+    sandbox.write("data/train.txt", "left/y.nii\tgt/y.nii\n");
+    let run = config("l.toml", "lists = [\"train.txt\"]").exits(1);
+    let message = &run.json()["problems"][0]["message"];
+    assert_eq!(message, "line 1 names a file that is not there, left/y.nii");
+}
+
+#[test]
+fn values_of_label_files_are_turned_into_classes() {
+    let sandbox = Sandbox::new();
+    let (volume, mut labels) = ellipsoid([8.0, 10.0, 2.5]);
+    labels.labels.mapv_inplace(|label| if label == 1 { 7 } else { 4 });
+    sandbox.image("data/tiny/images/a.nii", &volume);
+    sandbox.labels("data/tiny/labels/a.nii", &labels);
+    let config = include_str!("../support/tiny_dataset.toml")
+        .replace("{ name = \"background\",", "{ name = \"background\", value = 4,");
+    let with = |value: u8| {
+        let ellipsoid = format!("{{ name = \"ellipsoid\", value = {value},");
+        sandbox.write("tiny.toml", config.replace("{ name = \"ellipsoid\",", &ellipsoid));
+        sandbox.lamina("check-data tiny.toml --data data --json")
+    };
+    let answer = with(7).exits(0).json();
+    assert_eq!(answer["classes"][1]["voxels"], labels.counts()[&7]);
+    let answer = with(6).exits(1).json();
+    let message = answer["problems"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("expected values of classes, found 7 in "), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn real_data_sets_are_what_they_are_said_to_be() {
+    let Some(data) = larger_data("checking real data sets") else { return };
+    let sandbox = Sandbox::new();
+    let configs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/datasets");
+    for (name, place, cases, patients) in REAL {
+        let config = configs.join(format!("{name}.toml"));
+        // Under the folder that the description names.
+        let text = fs::read_to_string(&config).unwrap();
+        let folder = text.lines().find_map(|line| line.strip_prefix("folder = ")).unwrap();
+        fs::create_dir_all(sandbox.path("data")).unwrap();
+        let link = sandbox.path("data").join(folder.trim_matches('"'));
+        std::os::unix::fs::symlink(data.join(place), link).unwrap();
+        let command = format!("check-data {} --data data --json", config.display());
+        let answer = sandbox.lamina(&command).exits(0).json();
+        assert_eq!(
+            (&answer["cases"], &answer["patients"]),
+            (&json!(cases), &json!(patients)),
+            "{name}"
+        );
+    }
+    let broken = data.join("hippocampus/broken_pairs");
+    let answer = sandbox.lamina(&format!("check-data {} --json", broken.display())).exits(1).json();
+    assert_eq!(answer["problems"].as_array().unwrap().len(), 2);
+}
+
+/// Data sets of the larger test data, with how many cases and patients they have.
+const REAL: [(&str, &str, usize, usize); 4] = [
+    ("hippocampus", "hippocampus", 160, 160),
+    ("camvid", "camvid_small", 701, 4),
+    ("promise12", "prostate_t2/promise12_layout", 1, 1),
+    ("cityscapes", "doubtful_licence/cityscapes/mmseg_resized", 1, 1),
+];
