@@ -207,8 +207,8 @@ fn chain(error: &VolumeError) -> String {
     let mut text = error.to_string();
     let path = error.path().display().to_string();
     for end in [format!(": {path}"), format!(" {path}")] {
-        if let Some(start) = text.strip_suffix(&end) {
-            text = start.to_owned();
+        if text.ends_with(&end) {
+            text.truncate(text.len() - end.len());
             break;
         }
     }

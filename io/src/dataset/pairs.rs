@@ -59,15 +59,12 @@ fn by_name(config: &DatasetConfig, folder: &Path) -> Result<Pairs, DatasetError>
     }
     let mut found = Pairs::default();
     for (id, image) in images {
-        match labels.remove(&id) {
-            Some(labels) => {
-                found.pairs.insert(id, [image, labels]);
-            }
-            None => {
-                let wanted = wanted(label_suffix);
-                let message = format!("image without labels of {wanted} in {}/", config.labels);
-                found.add_lonely(&id, &image, message);
-            }
+        if let Some(labels) = labels.remove(&id) {
+            found.pairs.insert(id, [image, labels]);
+        } else {
+            let wanted = wanted(label_suffix);
+            let message = format!("image without labels of {wanted} in {}/", config.labels);
+            found.add_lonely(&id, &image, message);
         }
     }
     for (id, labels) in labels {
@@ -133,13 +130,10 @@ fn by_list(config: &DatasetConfig, folder: &Path) -> Result<Pairs, DatasetError>
                 continue;
             }
             let refuse = |message| Err(DatasetError::Content { message, path: list.clone() });
-            let [image, labels] = match columns(line)[..] {
-                [image, labels] => [image, labels],
-                _ => {
-                    return refuse(format!(
-                        "expected an image and its labels in line {number}, found {line:?}"
-                    ));
-                }
+            let [image, labels] = columns(line)[..] else {
+                return refuse(format!(
+                    "expected an image and its labels in line {number}, found {line:?}"
+                ));
             };
             let id = case_stem(Path::new(image));
             let files = [image, labels].map(|named| resolve(folder, Path::new(named)));
