@@ -37,11 +37,11 @@ const MOST_OFFSET: f64 = 0.05;
 /// What single precision may change about a rescaled value.
 const ROUNDING: f64 = 1e-6;
 
-/// [`write_labels`], checked: the file gets its name only if each voxel of it, read back by
+/// [`write_labels`](crate::write_labels), checked: the file gets its name only if each voxel of it, read back by
 /// other code, has the label that `labels` has at that place of the patient.
 ///
 /// # Errors
-/// As [`write_labels`], and [`VolumeError::NotVerified`]. Nothing is left then, and what stood
+/// As [`write_labels`](crate::write_labels), and [`VolumeError::NotVerified`]. Nothing is left then, and what stood
 /// under the name before is untouched.
 ///
 /// ```
