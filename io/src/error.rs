@@ -303,10 +303,10 @@ pub enum VolumeError {
     },
 }
 
-impl VolumeError {
-    /// The file that the error is about.
-    pub fn path(&self) -> &Path {
-        match self {
+/// The path in an error: each variant has one.
+macro_rules! path_in {
+    ($error:expr) => {
+        match $error {
             Self::Open { path, .. }
             | Self::NotAFile { path, .. }
             | Self::Read { path, .. }
@@ -336,40 +336,18 @@ impl VolumeError {
             | Self::OutputFolder { path }
             | Self::Write { path, .. } => path,
         }
+    };
+}
+
+impl VolumeError {
+    /// The file that the error is about.
+    pub fn path(&self) -> &Path {
+        path_in!(self)
     }
 
     /// The same error about a file that users know by another name.
     pub(crate) fn about(mut self, name: &Path) -> Self {
-        match &mut self {
-            Self::Open { path, .. }
-            | Self::NotAFile { path, .. }
-            | Self::Read { path, .. }
-            | Self::Packed { path, .. }
-            | Self::Format { path, .. }
-            | Self::Truncated { path, .. }
-            | Self::Header { path, .. }
-            | Self::DataType { path, .. }
-            | Self::NotAnImage { path, .. }
-            | Self::SeriesChoice { path, .. }
-            | Self::FlawedSeries { path, .. }
-            | Self::Geometry { path, .. }
-            | Self::Dimensions { path, .. }
-            | Self::VolumeIndex { path, .. }
-            | Self::TooLarge { path, .. }
-            | Self::Partner { path, .. }
-            | Self::DataFile { path, .. }
-            | Self::UnspeakableName { path, .. }
-            | Self::NotALabel { path, .. }
-            | Self::Picture { path, .. }
-            | Self::Lossy { path }
-            | Self::UnknownColor { path, .. }
-            | Self::UnknownLabel { path, .. }
-            | Self::NoPicture { path, .. }
-            | Self::OutputName { path }
-            | Self::NotVerified { path, .. }
-            | Self::OutputFolder { path }
-            | Self::Write { path, .. } => name.clone_into(path),
-        }
+        name.clone_into(path_in!(&mut self));
         self
     }
 }

@@ -102,7 +102,7 @@ impl Settings for PspnetConfig {
             return refuse("dropout", self.dropout.to_string(), "at least 0 and below 1");
         }
         if !(0.0..=1e3).contains(&self.auxiliary_weight) {
-            return refuse("auxiliary_weight", self.auxiliary_weight.to_string(), "0 or more");
+            return refuse("auxiliary_weight", self.auxiliary_weight.to_string(), "0 to 1000");
         }
         Ok(())
     }

@@ -110,7 +110,7 @@ impl Settings for Deeplabv3Config {
             return Err(InvalidSetting {
                 key: "auxiliary_weight",
                 value: self.auxiliary_weight.to_string(),
-                expected: "0 or more".to_owned(),
+                expected: "0 to 1000".to_owned(),
             });
         }
         Ok(())
