@@ -290,7 +290,7 @@ fn what_cannot_be_built_is_named_with_its_value_and_what_would_be_right() {
         ),
         (
             "[deeplabv3]\nauxiliary_weight = -1.0",
-            "network.deeplabv3.auxiliary_weight = -1: expected 0 or more",
+            "network.deeplabv3.auxiliary_weight = -1: expected 0 to 1000",
         ),
         (
             "[deeplabv3plus]\noutput_stride = 4",
