@@ -27,6 +27,7 @@ mod cli {
 }
 mod journeys {
     mod dicom;
+    mod privacy;
     mod real_dicom;
     mod real_formats;
     mod real_scans;

@@ -68,7 +68,7 @@ mod write;
 
 pub use affine::Affine;
 pub use axes::AxisOrder;
-pub use dicom::{SeriesChoice, SeriesInfo, series_in};
+pub use dicom::{SeriesChoice, SeriesInfo, pseudonym_for, series_in};
 pub use error::VolumeError;
 pub use export::{Verified, export_labels, export_labels_in, export_volume};
 pub use format::{

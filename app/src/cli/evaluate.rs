@@ -15,7 +15,7 @@ use lamina_io::atomic::write_atomically;
 use lamina_io::{LabelVolume, ReadOptions, read_labels};
 use rayon::prelude::*;
 
-use super::inputs::CaseFiles;
+use super::inputs::{CaseFiles, Input};
 use super::output::{Outcome, Output, error_line};
 use super::table::{Align, Table, count, number};
 
@@ -109,48 +109,49 @@ fn pair_up(args: &EvaluateArgs, output: &Output) -> anyhow::Result<Vec<Pair>> {
     let references = CaseFiles::read(&args.reference).context("cannot use --reference")?;
     let predictions = CaseFiles::read(&args.prediction).context("cannot use --prediction")?;
     let single = args.reference.is_file() && args.prediction.is_file();
+    let pair = |reference: &Input, prediction| Pair {
+        case: reference.case.clone(),
+        reference: reference.path.clone(),
+        prediction,
+    };
     if single {
-        let (case, reference) = references.iter().next().context("expected a reference")?;
-        let prediction = Ok(args.prediction.clone());
-        return Ok(vec![Pair {
-            case: case.to_owned(),
-            reference: reference.to_path_buf(),
-            prediction,
-        }]);
+        let reference = references.iter().next().context("expected a reference")?;
+        return Ok(vec![pair(reference, Ok(args.prediction.clone()))]);
     }
     // A single file on one side asks for its own case only.
     let mut pairs = Vec::new();
     if args.prediction.is_file() {
-        for (case, prediction) in predictions.iter() {
-            let Some(reference) = references.find(case)? else {
+        for Input { path, name, case } in predictions.iter() {
+            let Some(reference) = references.find(name)? else {
                 bail!(
                     "expected a reference for {}, found none in {}",
-                    prediction.display(),
+                    path.display(),
                     args.reference.display()
                 );
             };
-            let prediction = Ok(prediction.to_path_buf());
-            pairs.push(Pair {
-                case: case.to_owned(),
-                reference: reference.to_path_buf(),
-                prediction,
-            });
+            let reference = reference.to_path_buf();
+            pairs.push(Pair { case: case.clone(), reference, prediction: Ok(path.clone()) });
         }
         return Ok(pairs);
     }
     let mut used = BTreeSet::new();
-    for (case, reference) in references.iter() {
-        let prediction = match predictions.find(case) {
+    for reference in references.iter() {
+        let found = match predictions.find(&reference.name) {
+            Ok(None) => predictions.find(&reference.case),
+            found => found,
+        };
+        let prediction = match found {
             Ok(Some(path)) => {
                 used.insert(path.to_path_buf());
                 Ok(path.to_path_buf())
             }
-            Ok(None) => {
-                Err(format!("there is no prediction for this reference: {}", reference.display()))
-            }
+            Ok(None) => Err(format!(
+                "there is no prediction for this reference: {}",
+                reference.path.display()
+            )),
             Err(ambiguous) => Err(error_line(ambiguous.as_ref())),
         };
-        pairs.push(Pair { case: case.to_owned(), reference: reference.to_path_buf(), prediction });
+        pairs.push(pair(reference, prediction));
     }
     if used.is_empty() {
         bail!(
@@ -159,8 +160,9 @@ fn pair_up(args: &EvaluateArgs, output: &Output) -> anyhow::Result<Vec<Pair>> {
         );
     }
     if !args.reference.is_file() {
-        for (_, path) in predictions.iter().filter(|(_, path)| !used.contains(*path)) {
-            output.note(format!("not scored, there is no reference for it: {}", path.display()));
+        for input in predictions.iter().filter(|input| !used.contains(&input.path)) {
+            let path = input.path.display();
+            output.note(format!("not scored, there is no reference for it: {path}"));
         }
     }
     Ok(pairs)

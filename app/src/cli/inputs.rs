@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 use lamina_io::{
-    Limits, ReadOptions, SUPPORTED_NAMES, SeriesChoice, case_stem, images_among, is_supported_name,
-    series_in,
+    Limits, ReadOptions, SUPPORTED_NAMES, SeriesChoice, case_stem, images_among, is_picture_name,
+    is_supported_name, pseudonym_for, series_in,
 };
 
 /// What may follow the case's name in the name of a file.
@@ -46,14 +46,31 @@ impl SeriesArgs {
 pub struct Input {
     /// The file, as the user wrote it.
     pub path: PathBuf,
-    /// The case: the file's name without its ending.
+    /// The file's name without its ending.
+    pub name: String,
+    /// What the case is called in all that is written: its name, unless that says who the
+    /// patient is.
     pub case: String,
 }
 
 impl Input {
     fn new(path: PathBuf) -> Self {
-        Self { case: case_stem(&path), path }
+        let name = case_stem(&path);
+        // What has the ending of another format is not opened to find out.
+        let known = is_supported_name(&path) || is_picture_name(&path);
+        let pseudonym = if known { None } else { pseudonym(&path, &name) };
+        Self { case: pseudonym.unwrap_or_else(|| name.clone()), name, path }
     }
+
+    fn series(folder: &Path) -> Self {
+        let name = folder_name(folder);
+        let case = pseudonym(folder, &name).unwrap_or_else(|| name.clone());
+        Self { path: folder.to_owned(), name, case }
+    }
+}
+
+fn pseudonym(path: &Path, name: &str) -> Option<String> {
+    pseudonym_for(path, name, &Limits::default())
 }
 
 /// The files among `paths`, and the supported files in the folders among them.
@@ -89,7 +106,7 @@ fn supported_files(folder: &Path) -> anyhow::Result<Vec<Input>> {
     let mut paths = images_among(paths);
     let volumes = paths.iter().any(|path| is_supported_name(path));
     if !volumes && !series_in(folder, &Limits::default())?.is_empty() {
-        return Ok(vec![Input { case: folder_name(folder), path: folder.to_owned() }]);
+        return Ok(vec![Input::series(folder)]);
     }
     if paths.is_empty() {
         bail!(
@@ -111,7 +128,7 @@ fn folder_name(folder: &Path) -> String {
 /// Files of one folder, or a single file, by the case they belong to.
 #[derive(Debug, Clone, Default)]
 pub struct CaseFiles {
-    by_stem: BTreeMap<String, PathBuf>,
+    by_name: BTreeMap<String, Input>,
 }
 
 impl CaseFiles {
@@ -122,38 +139,43 @@ impl CaseFiles {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         fs::metadata(path)
             .with_context(|| format!("expected a file or a folder: {}", path.display()))?;
-        let mut by_stem = BTreeMap::new();
-        for Input { path, case } in expand(&[path.to_path_buf()])? {
-            if let Some(first) = by_stem.insert(case.clone(), path.clone()) {
+        let mut by_name: BTreeMap<String, Input> = BTreeMap::new();
+        for input in expand(&[path.to_path_buf()])? {
+            if let Some(first) = by_name.get(&input.name) {
                 bail!(
-                    "expected one file per case, found two of {case:?}: {} and {}",
-                    first.display(),
-                    path.display()
+                    "expected one file per case, found two of {:?}: {} and {}",
+                    input.name,
+                    first.path.display(),
+                    input.path.display()
                 );
             }
+            by_name.insert(input.name.clone(), input);
         }
-        Ok(Self { by_stem })
+        Ok(Self { by_name })
     }
 
-    /// Every case with its file, in sorted order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.by_stem.iter().map(|(stem, path)| (stem.as_str(), path.as_path()))
+    /// Every file, sorted by its name.
+    pub fn iter(&self) -> impl Iterator<Item = &Input> {
+        self.by_name.values()
     }
 
-    /// The file of `case`: by its very name, else by the name without suffixes.
+    /// The file of `case`: by its very name or what it is called instead, else by the name
+    /// without suffixes.
     ///
     /// # Errors
     /// When more than one file fits.
     pub fn find(&self, case: &str) -> anyhow::Result<Option<&Path>> {
         let key = case_key(case);
-        if let Some(path) = self.by_stem.get(case).or_else(|| self.by_stem.get(key)) {
-            return Ok(Some(path));
+        let named = |name: &str| self.by_name.get(name);
+        let called = || self.by_name.values().find(|input| input.case == case);
+        if let Some(input) = named(case).or_else(called).or_else(|| named(key)) {
+            return Ok(Some(&input.path));
         }
-        let fitting: Vec<&PathBuf> = self
-            .by_stem
-            .iter()
-            .filter(|(stem, _)| case_key(stem) == key)
-            .map(|(_, path)| path)
+        let fitting: Vec<&Path> = self
+            .by_name
+            .values()
+            .filter(|input| case_key(&input.name) == key)
+            .map(|input| input.path.as_path())
             .collect();
         match fitting.as_slice() {
             [] => Ok(None),

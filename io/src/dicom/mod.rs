@@ -6,9 +6,10 @@
 //! - `series.rs`: from slices to volumes
 //! - `seg.rs`: segmentations as label maps
 //! - `read.rs`: all of it together
+//! - `pseudonym.rs`: names of cases that do not say who the patient is
 //!
-//! Who the patient is and when the scan was taken is never looked at: `tags.rs` lists all
-//! that is. What names a series is shown as a hash of its UID, and no path is ever made
+//! Who the patient is and when the scan was taken is never looked at but to keep it out of the
+//! names of files; `tags.rs` lists all else that is. What names a series is shown as a hash of its UID, and no path is ever made
 //! from a value.
 
 mod choice;
@@ -16,6 +17,7 @@ mod element;
 mod file;
 mod frames;
 mod pixels;
+mod pseudonym;
 mod read;
 mod rle;
 mod seg;
@@ -25,5 +27,6 @@ mod tags;
 
 pub use choice::{SeriesChoice, SeriesInfo};
 pub(crate) use file::{has_preamble, looks_like};
+pub use pseudonym::pseudonym_for;
 pub use read::series_in;
 pub(crate) use read::{files, open};

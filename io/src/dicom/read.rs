@@ -113,7 +113,11 @@ fn find(path: &Path, limits: &Limits) -> Result<Found, VolumeError> {
 }
 
 /// The files in `folder` and its folders that are DICOM by what they start with.
-fn gather(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), VolumeError> {
+pub(super) fn gather(
+    folder: &Path,
+    depth: usize,
+    paths: &mut Vec<PathBuf>,
+) -> Result<(), VolumeError> {
     let fail = |source| VolumeError::Open { path: folder.to_owned(), source };
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;
@@ -130,7 +134,7 @@ fn gather(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), V
     Ok(())
 }
 
-fn is_dicom(path: &Path) -> bool {
+pub(super) fn is_dicom(path: &Path) -> bool {
     use std::io::Read;
     let mut start = Vec::with_capacity(132);
     let read = std::fs::File::open(path).and_then(|file| file.take(132).read_to_end(&mut start));

@@ -127,6 +127,13 @@ enum Switch {
 pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
     let inputs = expand(&args.inputs)?;
     let jobs = plan(&inputs, args)?;
+    for input in inputs.iter().filter(|input| input.case != input.name) {
+        let path = input.path.display();
+        output.note(format!(
+            "the name of a case would tell who the patient is, so it is called {}: {path}",
+            input.case
+        ));
+    }
     if args.reference.is_some() {
         for job in jobs.iter().filter(|job| job.reference.is_none()) {
             output.note(format!("no reference for {}: it is not scored", job.case));

@@ -40,7 +40,7 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
     }
     let mut taken: HashMap<&str, &Path> = HashMap::new();
     let mut jobs = Vec::new();
-    for Input { case, path } in inputs {
+    for Input { case, name, path } in inputs {
         if let Some(first) = taken.insert(case, path) {
             bail!(
                 "two inputs would become the same mask {case:?}; run them into different folders: {} and {}",
@@ -50,12 +50,13 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
         }
         let reference = match (one_reference, &references) {
             (Some(file), _) => Some(file.to_path_buf()),
-            (None, Some(references)) => references.find(case)?.map(Path::to_path_buf),
+            (None, Some(references)) => references.find(name)?.map(Path::to_path_buf),
             (None, None) => None,
         };
         let mask = args.out.join(match args.format {
             Some(format) => format!("{case}.{}", format.ending()).into(),
-            None => mask_name(path, case),
+            None if case == name => mask_name(path, case),
+            None => format!("{case}.nii.gz").into(),
         });
         let is_png = mask.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
         let montage = if is_png { format!("{case}_montage.png") } else { format!("{case}.png") };
@@ -93,7 +94,8 @@ fn mask_name(input: &Path, case: &str) -> PathBuf {
 fn refuse_to_overwrite_sources(jobs: &[Job], references: Option<&CaseFiles>) -> anyhow::Result<()> {
     let absolute = |path: &Path| path.canonicalize().ok();
     let mut sources: HashMap<PathBuf, &Path> = HashMap::new();
-    let references = references.into_iter().flat_map(CaseFiles::iter).map(|(_, path)| path);
+    let references =
+        references.into_iter().flat_map(CaseFiles::iter).map(|input| input.path.as_path());
     for path in jobs.iter().map(|job| job.input.as_path()).chain(references) {
         let files = files_of(path).into_iter();
         sources.extend(files.filter_map(|file| Some((file.canonicalize().ok()?, path))));
