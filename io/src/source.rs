@@ -9,12 +9,13 @@ use crate::nifti::Placement;
 pub struct SourceHeader {
     /// Codes and unit of a NIfTI file, for NIfTI files.
     pub(crate) nifti: Option<Placement>,
-    /// Whether a MetaImage or NRRD file was of two dimensions, for files of these formats.
+    /// Whether the file was of two dimensions.
     pub(crate) planar: bool,
 }
 
 impl SourceHeader {
-    /// Whether a grid can be written with two dimensions, and should be.
+    /// Whether a grid should be written with two dimensions, and can be where a format has no
+    /// place for the third direction of a plane, as MetaImage and NRRD.
     pub(crate) fn is_planar(&self, geometry: &Geometry) -> bool {
         let rows = geometry.ras_from_index().rows();
         let flat = rows[2] == [0.0, 0.0, 1.0, 0.0] && rows[0][2] == 0.0 && rows[1][2] == 0.0;

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 
 use lamina_io::{
-    Affine, AxisOrder, Geometry, LabelVolume, ReadOptions, Rescale, Volume, Voxels, output_files,
-    read_info, read_labels, read_volume, synthetic, write_labels, write_volume,
+    Affine, AxisOrder, Geometry, LabelVolume, ReadOptions, Rescale, Volume, Voxels, export_labels,
+    output_files, read_info, read_labels, read_volume, synthetic, write_labels, write_volume,
 };
 use ndarray::Array3;
 
@@ -193,6 +195,26 @@ fn two_dimensions_stay_two() {
             "{name}"
         );
         assert_eq!(read_labels(&path, &ReadOptions::default()).unwrap(), labels, "{name}");
+    }
+}
+
+#[test]
+fn two_dimensions_of_nifti_stay_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.nii");
+    let mut made = common::nifti1(false);
+    made.i16(40, 2).i16(46, 1);
+    made.bytes.truncate(352 + 24);
+    fs::write(&source, made.bytes).unwrap();
+    let scan = read_volume(&source, &ReadOptions::default()).unwrap();
+    assert_eq!(scan.shape(), [1, 3, 4]);
+    let labels =
+        LabelVolume::new(Array3::ones([1, 3, 4]), scan.geometry).unwrap().with_source(scan.source);
+    for name in ["a.nii", "a.nii.gz", "b.hdr"] {
+        let path = folder.path().join(name);
+        export_labels(&path, &labels).unwrap();
+        let info = read_info(&path, &lamina_io::Limits::default()).unwrap();
+        assert_eq!(info.shape, [4, 3], "{name}");
     }
 }
 

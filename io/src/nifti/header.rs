@@ -111,6 +111,7 @@ impl Header {
             Version::One => "nifti-1",
             Version::Two => "nifti-2",
         };
+        let planar = dims.len() <= 2;
         let description = Description {
             format,
             dims,
@@ -121,7 +122,7 @@ impl Header {
             modality: None, // NIfTI has no place for it
             indices: false,
             lossy: false,
-            source: SourceHeader { nifti: Some(placement), ..SourceHeader::default() },
+            source: SourceHeader { nifti: Some(placement), planar },
             sizes,
         };
         Ok(Self { pair, offset, description })

@@ -85,7 +85,8 @@ fn header(output: &Output<'_>, stored: StoredType, pair: bool) -> Vec<u8> {
     let mut bytes = vec![0; version.header_bytes() + 4];
     let mut set = |field, index, value: f64| put(&mut bytes, version, field, index, value);
     set(SIZEOF_HDR, 0, version.header_bytes() as f64);
-    for (at, n) in [3, width, height, depth, 1, 1, 1, 1].into_iter().enumerate() {
+    let rank = if output.source.planar && depth == 1 { 2 } else { 3 };
+    for (at, n) in [rank, width, height, depth, 1, 1, 1, 1].into_iter().enumerate() {
         set(DIM, at, n as f64);
     }
     if output.labels {

@@ -65,10 +65,11 @@ pub(super) fn open(path: &Path) -> Result<Reread, Reason> {
         let width = if table.wide { 8 } else { 2 };
         whole(table.dim + width * index, width) as usize
     };
-    if dim(0) != 3 {
-        return Err(format!("{} dimensions", dim(0)));
-    }
-    let size = [dim(1), dim(2), dim(3)];
+    let size = match dim(0) {
+        2 => [dim(1), dim(2), 1],
+        3 => [dim(1), dim(2), dim(3)],
+        other => return Err(format!("{other} dimensions")),
+    };
     let number = match whole(table.datatype, 2) as i64 {
         2 => Number::Unsigned(1),
         4 => Number::Signed(2),
