@@ -52,6 +52,11 @@ impl AxisOrder {
         self.flipped
     }
 
+    /// Whether all stays as it is.
+    pub fn changes_nothing(&self) -> bool {
+        self.axes() == [0, 1, 2] && self.flipped() == [false; 3]
+    }
+
     /// The order that brings everything back.
     #[must_use]
     pub fn inverse(&self) -> Self {

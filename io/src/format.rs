@@ -104,7 +104,8 @@ fn format_of(path: &Path) -> Result<Format, VolumeError> {
 
 /// Formats that users are likely to take for ours, by how they start.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
-    let starts: [(&[u8], &str); 6] = [
+    let starts: [(&[u8], &str); 7] = [
+        (b"MATLAB 5.0 MAT-file", "a MATLAB file, whose array is to be stored as a picture first"),
         (b"\x00\x00\x00\x01\x00\x00", "an MGH or MGZ file, which is not supported"),
         (b"ObjectType", "a MetaIO file that is no image"),
         (b"\x89HDF", "an HDF5 or MINC file"),

@@ -12,22 +12,16 @@ use super::interrupt::Interrupt;
 use super::output::Output;
 use super::table::{count, number};
 
-/// Draws what the engine reports.
-pub struct Progress<'a> {
+/// A bar on a terminal; nothing elsewhere.
+pub struct Bar<'a> {
     output: &'a Output,
-    interrupt: Interrupt,
     bar: Mutex<Option<ProgressBar>>,
 }
 
-impl<'a> Progress<'a> {
-    /// Nothing is drawn before the first event.
-    pub fn new(output: &'a Output, interrupt: Interrupt) -> Self {
-        Self { output, interrupt, bar: Mutex::new(None) }
-    }
-
-    /// Whether the user has asked to stop.
-    pub fn interrupted(&self) -> bool {
-        self.interrupt.requested()
+impl<'a> Bar<'a> {
+    /// Nothing is drawn before it moves.
+    pub fn new(output: &'a Output) -> Self {
+        Self { output, bar: Mutex::new(None) }
     }
 
     /// Takes the bar away.
@@ -42,7 +36,7 @@ impl<'a> Progress<'a> {
     }
 
     /// Moves the bar to `done` of `total`, making it where there is none.
-    fn move_bar(&self, done: usize, total: usize, message: String) {
+    pub fn move_to(&self, done: usize, total: usize, message: String) {
         if !self.output.interactive() {
             return;
         }
@@ -59,6 +53,35 @@ impl<'a> Progress<'a> {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
         bar.set_message(message);
+    }
+}
+
+/// Draws what the engine reports.
+pub struct Progress<'a> {
+    output: &'a Output,
+    interrupt: Interrupt,
+    bar: Bar<'a>,
+}
+
+impl<'a> Progress<'a> {
+    /// Nothing is drawn before the first event.
+    pub fn new(output: &'a Output, interrupt: Interrupt) -> Self {
+        Self { output, interrupt, bar: Bar::new(output) }
+    }
+
+    /// Whether the user has asked to stop.
+    pub fn interrupted(&self) -> bool {
+        self.interrupt.requested()
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.clear();
+    }
+
+    /// Moves the bar to `done` of `total`.
+    fn move_bar(&self, done: usize, total: usize, message: String) {
+        self.bar.move_to(done, total, message);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Cases as training and validation hold them in memory.
 
+use lamina_io::LabelVolume;
 use lamina_io::dataset::Case;
-use lamina_io::{LabelVolume, ReadOptions, read_volume};
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -59,7 +59,7 @@ impl CaseReader {
 
     /// The case, and its labels on the prepared grid.
     fn read(&self, case: &Case) -> Result<(HeldOut, Array3<u8>), EngineError> {
-        let volume = read_volume(&case.image, &ReadOptions::default())?;
+        let volume = case.read_volume()?;
         let reference = case.read_labels()?;
         let known = |label: u8| usize::from(label) < self.num_classes || label == IGNORE_LABEL;
         if let Some(label) = reference.counts().into_keys().find(|&label| !known(label)) {

@@ -4,16 +4,31 @@
 //! [`read_labels`](crate::read_labels); nothing here opens an image.
 
 mod check;
+mod decathlon;
+mod folds;
+mod json;
+mod likeness;
 mod pairs;
+mod summary;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use check::{CaseCheck, CheckedClass, DatasetCheck, Problem, check_case, summarize};
-pub use pairs::{Pairs, guess_folders};
+use crate::error::VolumeError;
+use crate::picture::LabelColors;
+use crate::read::{ReadOptions, read_volume};
+use crate::volume::Volume;
+use folds::FixedFolds;
+
+pub use check::{CaseCheck, Problem, check_case};
+pub use folds::Sides;
+pub use json::Layout;
+pub use pairs::{Channel, Files, Pairs, guess_folders};
+pub use summary::{CheckedClass, CheckedPart, DatasetCheck, Spread, summarize};
 pub use values::LabelTable;
 
 /// Why a data set cannot be used.
@@ -78,6 +93,13 @@ pub struct DatasetConfig {
     pub source: String,
     /// The data set's folder below the data folder.
     pub folder: String,
+    /// Whose layout it has. Where neither this nor any folder or list is named, `dataset.json` in
+    /// the folder says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// Which of several channels is read, by its name or number in `dataset.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
     /// Folder of the images, below `folder`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub images: String,
@@ -93,10 +115,12 @@ pub struct DatasetConfig {
     /// Whether images and labels lie in folders below theirs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recursive: bool,
-    /// In place of both folders: files below `folder` with an image and its labels in each line.
+    /// Files below `folder` with an image and its labels in each line; beside both folders, with
+    /// the name of a case. Each is a part of the data set, called after the list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<String>,
-    /// CSV file `subject,fold` below `folder`; without it folds are drawn over patients.
+    /// CSV file `subject,fold` below `folder`, or `splits_final.json` of nnU-Net; without it folds
+    /// are drawn over patients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folds: Option<String>,
     /// A case's patient is its id up to the first such separator; without it, the whole id.
@@ -106,7 +130,18 @@ pub struct DatasetConfig {
     /// measured. 255 always is one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<u8>,
-    /// The classes, background first.
+    /// Whether label files are pictures in the colors of the classes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub colored_labels: bool,
+    /// Colors in such pictures that stand for no class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored_colors: Vec<[u8; 3]>,
+    /// Pairs of classes of which the first has more voxels in the whole data set than the second:
+    /// where that is not so, values may have been taken for those of another order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_common: Vec<[String; 2]>,
+    /// The classes, background first; where `dataset.json` has them they need not be here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<Class>,
 }
 
@@ -122,27 +157,64 @@ impl DatasetConfig {
             message: error.to_string().trim_end().to_owned(),
             path: path.to_path_buf(),
         })?;
-        let refuse =
-            |message: String| Err(DatasetError::Content { message, path: path.to_path_buf() });
-        let found = config.classes.len();
-        if !(2..=255).contains(&found) {
-            return refuse(format!("expected 2 to 255 classes, background first, found {found}"));
+        let wrong = if config.says_dataset_json() && config.classes.is_empty() {
+            None
+        } else {
+            config.wrong_with_classes()
+        };
+        match wrong.or_else(|| config.wrong_with_places()) {
+            Some(message) => Err(DatasetError::Content { message, path: path.to_path_buf() }),
+            None => Ok(config),
         }
-        if let Some(value) = LabelTable::ambiguous(&config) {
-            return refuse(format!("expected one meaning for each value, found more for {value}"));
+    }
+
+    /// Whether `dataset.json` in the folder says which files there are.
+    fn says_dataset_json(&self) -> bool {
+        let named = !self.images.is_empty() || !self.labels.is_empty() || !self.lists.is_empty();
+        self.layout.is_some() || !named
+    }
+
+    fn wrong_with_classes(&self) -> Option<String> {
+        let found = self.classes.len();
+        if !(2..=255).contains(&found) {
+            return Some(format!("expected 2 to 255 classes, background first, found {found}"));
+        }
+        if let Some(value) = LabelTable::ambiguous(self) {
+            return Some(format!("expected one meaning for each value, found more for {value}"));
+        }
+        if self.colored_labels
+            && let Some([r, g, b]) = values::ambiguous_color(self)
+        {
+            return Some(format!(
+                "expected one meaning for each color, found more for [{r}, {g}, {b}]"
+            ));
+        }
+        let known = |name: &&String| self.classes.iter().any(|class| class.name == **name);
+        if let Some(name) = self.more_common.iter().flatten().find(|name| !known(name)) {
+            return Some(format!("expected names of classes in `more_common`, found {name:?}"));
         }
         let mut names = BTreeSet::new();
-        if let Some(class) = config.classes.iter().find(|class| !names.insert(&class.name)) {
-            return refuse(format!("expected a name for each class, found {:?} twice", class.name));
+        let twice = self.classes.iter().find(|class| !names.insert(&class.name))?;
+        Some(format!("expected a name for each class, found {:?} twice", twice.name))
+    }
+
+    fn wrong_with_places(&self) -> Option<String> {
+        let folders = [&self.images, &self.labels].map(|folder| !folder.is_empty());
+        if let Some(layout) = self.layout
+            && (folders != [false; 2] || !self.lists.is_empty())
+        {
+            let layout = layout.name();
+            return Some(format!(
+                "expected `layout` or `images`, `labels` and `lists`, found {layout:?} and others"
+            ));
         }
-        match (config.lists.is_empty(), config.images.is_empty() || config.labels.is_empty()) {
-            (true, true) => {
-                refuse("expected `images` and `labels`, or `lists`, found neither".to_owned())
+        match folders {
+            [true, false] => Some("expected `labels` beside `images`, found none".to_owned()),
+            [false, true] => Some("expected `images` beside `labels`, found none".to_owned()),
+            _ if self.channel.is_some() && !self.says_dataset_json() => {
+                Some("expected `channel` where dataset.json has names for them".to_owned())
             }
-            (false, false) => {
-                refuse("expected `images` and `labels`, or `lists`, found both".to_owned())
-            }
-            _ => Ok(config),
+            _ => None,
         }
     }
 }
@@ -156,22 +228,27 @@ impl DatasetConfig {
         }
     }
 
-    /// Cases of pairs, sorted by id.
-    pub fn cases(&self, pairs: BTreeMap<String, [PathBuf; 2]>) -> Vec<Case> {
-        let table = LabelTable::of(self);
-        let case = |(id, [image, labels]): (String, [PathBuf; 2])| Case {
+    /// Cases of the files that were found, sorted by id.
+    pub fn cases(&self, files: BTreeMap<String, Files>) -> Vec<Case> {
+        let colors = values::colors(self);
+        let table = if colors.is_some() { None } else { LabelTable::of(self) };
+        let case = |(id, files): (String, Files)| Case {
             patient: self.patient(&id),
             id,
-            image,
-            labels,
+            image: files.image.path,
+            volume: files.image.volume,
+            channels: files.channels,
+            labels: files.labels,
+            part: files.part,
             table: table.clone(),
+            colors: colors.clone(),
         };
-        pairs.into_iter().map(case).collect()
+        files.into_iter().map(case).collect()
     }
 }
 
 /// One training unit: an image with its reference labels.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Case {
     /// The name of its files without endings.
     pub id: String,
@@ -179,10 +256,28 @@ pub struct Case {
     pub patient: String,
     /// The image.
     pub image: PathBuf,
+    /// Which volume of a file with several.
+    pub volume: Option<usize>,
+    /// Further channels, which are not read but belong to it.
+    pub channels: Vec<Channel>,
     /// The reference labels.
     pub labels: PathBuf,
+    /// Which part of the data set it belongs to: a list's name, or the first folder of a tree.
+    pub part: Option<String>,
     /// Which label each value in their file stands for, where the file has others.
     pub table: Option<LabelTable>,
+    /// Which label each color in their file stands for, where it is a colored picture.
+    pub colors: Option<Arc<LabelColors>>,
+}
+
+impl Case {
+    /// The image.
+    ///
+    /// # Errors
+    /// As [`read_volume`].
+    pub fn read_volume(&self) -> Result<Volume, VolumeError> {
+        read_volume(&self.image, &ReadOptions { volume: self.volume, ..ReadOptions::default() })
+    }
 }
 
 /// A data set on disk, its cases sorted by id.
@@ -194,8 +289,8 @@ pub struct Dataset {
     pub folder: PathBuf,
     /// Its cases.
     pub cases: Vec<Case>,
-    /// Fold of each case, where a file fixes them.
-    fixed_folds: Option<BTreeMap<String, usize>>,
+    /// The folds, where a file fixes them.
+    fixed_folds: Option<FixedFolds>,
 }
 
 /// The cases of one fold: held out, and the rest.
@@ -212,23 +307,72 @@ impl Dataset {
     ///
     /// # Errors
     /// [`DatasetError`] when a folder cannot be read, an image has no labels or labels no
-    /// image, or the fold file does not name every case.
+    /// image, a case has several channels and none was chosen, or the fold file is not about
+    /// these cases.
     pub fn open(config: DatasetConfig, data: &Path) -> Result<Self, DatasetError> {
         let folder = data.join(&config.folder);
-        let Pairs { pairs, lonely } = Pairs::find(&config, &folder)?;
+        let Pairs { config, cases, lonely, channels, .. } = Pairs::find(&config, &folder)?;
         if let Some(Problem { message, path, .. }) = lonely.into_iter().next() {
             return Err(DatasetError::Content { message, path });
         }
-        if pairs.is_empty() {
+        if cases.is_empty() {
             let message = "expected images, found none".to_owned();
             return Err(DatasetError::Content { message, path: folder.join(&config.images) });
         }
-        let cases = config.cases(pairs);
-        let fixed_folds = match &config.folds {
-            Some(name) => Some(read_folds(&folder.join(name), &cases)?),
-            None => None,
+        if channels.len() > 1 && config.channel.is_none() {
+            let message = format!(
+                "expected one channel per case, found {}; `channel` says which one to read",
+                channels.join(", ")
+            );
+            return Err(DatasetError::Content { message, path: folder });
+        }
+        let cases = config.cases(cases);
+        let mut dataset = Self { config, folder, cases, fixed_folds: None };
+        let wrong = dataset.read_folds()?;
+        if let (Some(message), Some(name)) = (wrong.into_iter().next(), &dataset.config.folds) {
+            return Err(DatasetError::Content { message, path: dataset.folder.join(name) });
+        }
+        Ok(dataset)
+    }
+
+    /// A data set of these cases, whatever is wrong with its folds; and what that is.
+    ///
+    /// # Errors
+    /// When the fold file cannot be read.
+    pub fn of(
+        config: DatasetConfig,
+        folder: &Path,
+        cases: Vec<Case>,
+    ) -> Result<(Self, Vec<String>), DatasetError> {
+        let mut dataset = Self { config, folder: folder.to_owned(), cases, fixed_folds: None };
+        let wrong = dataset.read_folds()?;
+        Ok((dataset, wrong))
+    }
+
+    fn read_folds(&mut self) -> Result<Vec<String>, DatasetError> {
+        let Some(name) = &self.config.folds else { return Ok(Vec::new()) };
+        let (folds, wrong) = FixedFolds::read(&self.folder.join(name), &self.cases)?;
+        self.fixed_folds = Some(folds);
+        Ok(wrong)
+    }
+
+    /// The folds in which a case is held out, where a file fixes them.
+    pub fn held_out_in(&self, id: &str) -> Vec<usize> {
+        self.fixed_folds.as_ref().map(|folds| folds.of(id)).unwrap_or_default()
+    }
+
+    /// Both sides of each fold, as nnU-Net's `splits_final.json` has them.
+    pub fn sides(&self, folds: usize, seed: u64) -> Vec<Sides> {
+        let (fixed, folds) = match &self.fixed_folds {
+            Some(fixed) => (fixed.clone(), fixed.last() + 1),
+            None => (folds::draw(&self.cases, folds, seed), folds),
         };
-        Ok(Self { config, folder, cases, fixed_folds })
+        let names = |side: &BTreeSet<&str>| {
+            let cases = self.cases.iter().map(|case| case.id.as_str());
+            cases.filter(|id| side.contains(id)).map(str::to_owned).collect()
+        };
+        let sides = (0..folds).filter_map(|fold| fixed.fold(fold));
+        sides.map(|[train, val]| Sides { train: names(&train), val: names(&val) }).collect()
     }
 
     /// The cases of `fold`, counted from 0, held out, and the rest to learn from.
@@ -238,14 +382,20 @@ impl Dataset {
     /// or when a patient would be on both sides.
     pub fn split(&self, fold: usize, folds: usize, seed: u64) -> Result<Split, DatasetError> {
         let refuse = |message: String| DatasetError::Content { message, path: self.folder.clone() };
-        let fold_of = match &self.fixed_folds {
-            Some(fixed) => fixed.clone(),
-            None => self.draw_folds(folds, seed),
+        let drawn;
+        let fixed = match &self.fixed_folds {
+            Some(fixed) => fixed,
+            None => {
+                drawn = folds::draw(&self.cases, folds, seed);
+                &drawn
+            }
         };
-        let (validation, training): (Vec<Case>, Vec<Case>) =
-            self.cases.iter().cloned().partition(|case| fold_of[&case.id] == fold);
+        let [training, validation] = fixed.fold(fold).unwrap_or_default().map(|side| {
+            let cases = self.cases.iter().filter(|case| side.contains(case.id.as_str()));
+            cases.cloned().collect::<Vec<Case>>()
+        });
         if validation.is_empty() || training.is_empty() {
-            let last = fold_of.values().max().copied().unwrap_or(0);
+            let last = fixed.last();
             return Err(refuse(format!(
                 "expected a fold from 0 to {last} with cases in it and outside, found fold {fold}"
             )));
@@ -257,58 +407,5 @@ impl Dataset {
             return Err(refuse(format!("patient {patient} is on both sides of fold {fold}")));
         }
         Ok(Split { training, validation })
-    }
-
-    /// Deals patients, in an order drawn from `seed`, to the folds in turn.
-    fn draw_folds(&self, folds: usize, seed: u64) -> BTreeMap<String, usize> {
-        let patients: BTreeSet<&str> =
-            self.cases.iter().map(|case| case.patient.as_str()).collect();
-        let mut order: Vec<(u64, &str)> =
-            patients.into_iter().map(|patient| (drawn(seed, patient), patient)).collect();
-        order.sort_unstable();
-        let fold_of: BTreeMap<&str, usize> = order
-            .into_iter()
-            .enumerate()
-            .map(|(place, (_, patient))| (patient, place % folds.max(1)))
-            .collect();
-        self.cases.iter().map(|case| (case.id.clone(), fold_of[case.patient.as_str()])).collect()
-    }
-}
-
-/// A number drawn from a seed and a name: FNV-1a over both.
-fn drawn(seed: u64, name: &str) -> u64 {
-    seed.to_le_bytes().iter().chain(name.as_bytes()).fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    })
-}
-
-fn read_folds(path: &Path, cases: &[Case]) -> Result<BTreeMap<String, usize>, DatasetError> {
-    let refuse = |message: String| DatasetError::Content { message, path: path.to_path_buf() };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| DatasetError::Read { path: path.to_path_buf(), source })?;
-    let mut folds = BTreeMap::new();
-    for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.is_empty()) {
-        let fold = line
-            .split_once(',')
-            .and_then(|(id, fold)| Some((id.trim().to_owned(), fold.trim().parse().ok()?)));
-        let Some((id, fold)) = fold else {
-            let number = number + 1;
-            return Err(refuse(format!(
-                "expected `subject,fold` in line {number}, found {line:?}"
-            )));
-        };
-        if folds.contains_key(&id) {
-            let number = number + 1;
-            return Err(refuse(format!(
-                "expected one line per case, found {id} again in line {number}"
-            )));
-        }
-        folds.insert(id, fold);
-    }
-    match cases.iter().find(|case| !folds.contains_key(&case.id)) {
-        Some(case) => {
-            Err(refuse(format!("expected a fold for every case, found none for {}", case.id)))
-        }
-        None => Ok(folds),
     }
 }

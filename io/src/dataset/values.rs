@@ -1,10 +1,12 @@
 //! Label files whose values are not the labels: official ids, and values that mean "ignored".
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Case, DatasetConfig};
 use crate::error::VolumeError;
 use crate::label::LabelVolume;
+use crate::picture::LabelColors;
 use crate::read::{ReadOptions, read_labels};
 
 /// The label that neither a loss nor a metric looks at.
@@ -47,6 +49,21 @@ impl LabelTable {
     }
 }
 
+/// The labels of colors, where label files are colored pictures.
+pub(super) fn colors(config: &DatasetConfig) -> Option<Arc<LabelColors>> {
+    let classes = config.classes.iter().map(|class| class.color).zip(0..=u8::MAX);
+    let ignored = config.ignored_colors.iter().map(|&color| (color, IGNORED));
+    config.colored_labels.then(|| Arc::new(LabelColors::new(classes.chain(ignored))))
+}
+
+/// Two classes that share a color, or one that is ignored.
+pub(super) fn ambiguous_color(config: &DatasetConfig) -> Option<[u8; 3]> {
+    let mut seen = BTreeSet::new();
+    let classes = config.classes.iter().map(|class| class.color);
+    let ignored = config.ignored_colors.iter().copied();
+    classes.chain(ignored).find(|&color| !seen.insert(color))
+}
+
 /// The value of each class in label files, and its label.
 fn values(config: &DatasetConfig) -> impl Iterator<Item = (u8, u8)> {
     let classes = config.classes.iter().zip(0..=u8::MAX);
@@ -54,12 +71,21 @@ fn values(config: &DatasetConfig) -> impl Iterator<Item = (u8, u8)> {
 }
 
 impl Case {
+    /// The labels as their file has them, or as the colors in it say.
+    pub(super) fn read_stored_labels(&self) -> Result<LabelVolume, VolumeError> {
+        let options = ReadOptions::default();
+        match &self.colors {
+            Some(colors) => colors.read(&self.labels, &options.limits),
+            None => read_labels(&self.labels, &options),
+        }
+    }
+
     /// The reference labels, as the data set numbers its classes; 255 is ignored.
     ///
     /// # Errors
     /// As [`read_labels`], and if a value stands for no class.
     pub fn read_labels(&self) -> Result<LabelVolume, VolumeError> {
-        let mut labels = read_labels(&self.labels, &ReadOptions::default())?;
+        let mut labels = self.read_stored_labels()?;
         let Some(table) = &self.table else { return Ok(labels) };
         for ((k, j, i), label) in labels.labels.indexed_iter_mut() {
             *label = table.label(*label).ok_or_else(|| VolumeError::UnknownLabel {

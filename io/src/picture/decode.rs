@@ -286,6 +286,12 @@ impl Picture {
         &self.bytes[at..at + width]
     }
 
+    /// All bytes of pixel `pixel`.
+    pub(crate) fn bytes_of(&self, pixel: usize) -> &[u8] {
+        let width = self.channels * self.stored.bytes();
+        &self.bytes[pixel * width..][..width]
+    }
+
     pub(crate) fn pixels(&self) -> usize {
         self.width * self.height * self.pages
     }
