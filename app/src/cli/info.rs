@@ -1,16 +1,22 @@
-//! `lamina info`: what is in a file.
+//! `lamina info`: what is in a file, as a card, or in a line of a table of many.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use anyhow::{Context, bail};
 use clap::Args;
-use lamina_io::{FileInfo, Limits, ReadOptions, SeriesChoice, SeriesInfo, read_info_of, series_in};
+use lamina_io::{
+    FileInfo, Limits, ReadOptions, SeriesChoice, SeriesInfo, files_of, is_supported_name,
+    read_info_of, series_in,
+};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::inputs::{Input, SeriesArgs, expand};
 use super::output::{Outcome, Output, error_line};
-use super::table::count;
+use super::progress::Bar;
+use super::table::{Align, Table, count};
 
 /// Show shape, spacing, orientation, values and labels of volumes.
 #[derive(Debug, Args)]
@@ -18,6 +24,11 @@ pub struct InfoArgs {
     /// Volumes, or folders of them.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+
+    /// One line for every file, of folders all files in them and below: what it is, or why it
+    /// cannot be read. Each file of DICOM stands for itself.
+    #[arg(long)]
+    table: bool,
 
     #[command(flatten)]
     series: SeriesArgs,
@@ -33,6 +44,11 @@ enum Entry {
         #[serde(skip_serializing_if = "Option::is_none")]
         series: Option<SeriesInfo>,
         error: String,
+    },
+    /// Voxels that a header beside them describes.
+    Part {
+        path: String,
+        part_of: String,
     },
 }
 
@@ -69,6 +85,9 @@ fn is_zero(number: &u64) -> bool {
 /// # Errors
 /// When a folder holds no volume. A file that cannot be read is part of the answer.
 pub fn run(args: &InfoArgs, output: &Output) -> anyhow::Result<Outcome> {
+    if args.table {
+        return run_table(args, output);
+    }
     let inputs = expand(&args.files)?;
     let volumes: Vec<(&Path, Option<SeriesInfo>)> =
         inputs.iter().flat_map(|input| volumes(input, args.series)).collect();
@@ -87,7 +106,7 @@ pub fn run(args: &InfoArgs, output: &Output) -> anyhow::Result<Outcome> {
                 Entry::Failed { series: None, error, .. } => {
                     output.problem(format!("error: {error}"));
                 }
-                Entry::Read(_) => {}
+                Entry::Read(_) | Entry::Part { .. } => {}
             }
         }
     }
@@ -95,6 +114,113 @@ pub fn run(args: &InfoArgs, output: &Output) -> anyhow::Result<Outcome> {
         output.note(format!("{} of {} cannot be read", failed, count(entries.len(), "file")));
     }
     Ok(if failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+/// Every file in a line of its own.
+fn run_table(args: &InfoArgs, output: &Output) -> anyhow::Result<Outcome> {
+    let mut files = Vec::new();
+    for path in &args.files {
+        all_files(path, &mut files)?;
+    }
+    if files.is_empty() {
+        bail!("expected files, found none");
+    }
+    let voxels: BTreeMap<PathBuf, &Path> = files
+        .iter()
+        .filter(|file| is_supported_name(file))
+        .flat_map(|file| files_of(file).into_iter().map(move |part| (part, file.as_path())))
+        .filter(|(part, file)| part != file)
+        .collect();
+    let bar = Bar::new(output);
+    let done = AtomicUsize::new(0);
+    let entries: Vec<Entry> = files
+        .par_iter()
+        .map(|path| {
+            let entry = match voxels.get(path) {
+                Some(header) => Entry::Part {
+                    path: path.display().to_string(),
+                    part_of: header.display().to_string(),
+                },
+                None => entry(path, None, args.series.reading(None)),
+            };
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            bar.move_to(done, files.len(), "files".to_owned());
+            entry
+        })
+        .collect();
+    bar.clear();
+    output.result(&entries, |entries| lines(entries))?;
+    let failed = entries.iter().any(|entry| matches!(entry, Entry::Failed { .. }));
+    Ok(if failed { Outcome::SomeFailed } else { Outcome::Done })
+}
+
+/// Adds a file, or all that are not hidden in a folder and below, sorted, not through links to
+/// folders.
+fn all_files(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    let cannot_read = || format!("cannot read this folder: {}", path.display());
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(path).with_context(cannot_read)? {
+        let entry = entry.with_context(cannot_read)?;
+        let kind = entry.file_type().with_context(cannot_read)?;
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !hidden && !(kind.is_symlink() && entry.path().is_dir()) {
+            entries.push(entry.path());
+        }
+    }
+    entries.sort();
+    entries.iter().try_for_each(|entry| all_files(entry, files))
+}
+
+/// A table of all entries, and how many there are of each kind.
+fn lines(entries: &[Entry]) -> String {
+    let mut table = Table::new([
+        ("file", Align::Left),
+        ("format", Align::Left),
+        ("shape (x, y, z, …)", Align::Right),
+        ("spacing in mm", Align::Right),
+        ("axes", Align::Left),
+        ("type", Align::Left),
+        ("outcome", Align::Left),
+    ]);
+    let (mut read, mut parts) = (0, 0);
+    for entry in entries {
+        let (path, [format, shape, spacing, axes, stored], outcome) = match entry {
+            Entry::Read(facts) => {
+                read += 1;
+                let shape: Vec<String> = facts.shape.iter().map(ToString::to_string).collect();
+                let spacing = facts.spacing_mm.map(|spacing| spacing.map(|step| short(Some(step))));
+                let axes = spacing.as_ref().map_or("", |_| facts.orientation.as_str());
+                let facts_shown = [
+                    facts.format.clone(),
+                    shape.join(" × "),
+                    spacing.as_ref().map_or_else(String::new, |steps| steps.join(" × ")),
+                    axes.to_owned(),
+                    facts.dtype.to_owned(),
+                ];
+                (&facts.path, facts_shown, "read".to_owned())
+            }
+            Entry::Failed { path, error, .. } => {
+                // The path has a column of its own.
+                let reason = error.replace(&format!(": {path}"), "");
+                (path, Default::default(), reason)
+            }
+            Entry::Part { path, part_of } => {
+                parts += 1;
+                (path, Default::default(), format!("voxels of {part_of}"))
+            }
+        };
+        table.row([path.clone(), format, shape, spacing, axes, stored, outcome]);
+    }
+    let refused = entries.len() - read - parts;
+    let all = count(entries.len(), "file");
+    format!(
+        "{}\n{all}: {read} read, {refused} refused, {parts} voxels of others\n",
+        table.render().trim_end()
+    )
 }
 
 /// A file as it is, and each series of a folder unless one is chosen.
@@ -145,7 +271,7 @@ fn human(entries: &[Entry]) -> String {
         .iter()
         .filter_map(|entry| match entry {
             Entry::Read(facts) => Some(card(facts)),
-            Entry::Failed { .. } => None,
+            Entry::Failed { .. } | Entry::Part { .. } => None,
         })
         .collect();
     cards.join("\n")
