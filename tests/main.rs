@@ -29,6 +29,7 @@ mod journeys {
     mod dicom;
     mod privacy;
     mod real_dicom;
+    mod real_files;
     mod real_formats;
     mod real_scans;
     mod train_then_predict;

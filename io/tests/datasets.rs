@@ -476,9 +476,8 @@ fn folds_of_nnunet_are_read_checked_and_written() {
     let sides = drawn.sides(2, 3);
     let again = with(serde_json::to_value(&sides).unwrap()).unwrap();
     assert_eq!(again.sides(9, 9), sides);
-    for fold in 0..2 {
+    for (fold, Sides { train, val }) in sides.iter().enumerate() {
         assert_eq!(again.split(fold, 9, 9).unwrap(), drawn.split(fold, 2, 3).unwrap());
-        let Sides { train, val } = &sides[fold];
         let all: BTreeSet<&String> = train.iter().chain(val).collect();
         assert_eq!(all.len(), 3);
     }

@@ -18,20 +18,28 @@ fn a_sound_data_set_is_summed_up() {
     $ lamina check-data configs/datasets/tiny.toml --data data
     exit code 0
     --- stdout
-    data set      tiny
-    cases         6 of 6 patients
-    shape         20 × 24 × 6 (x, y, z)
-    spacing       1 × 1.2 × 3 mm
-    orientation   RAS 6
-    stored as     float32 6
-    largest value 347 to 362
+    no problems
+
+    data set     tiny
+    cases        6 of 6 patients
+    stored as    float32
+    orientation  RAS
+
+                     min  median  max
+    ─────────────────────────────────
+    voxels x          20      20   20
+    voxels y          24      24   24
+    voxels z           6       6    6
+    spacing x in mm    1       1    1
+    spacing y in mm  1.2     1.2  1.2
+    spacing z in mm    3       3    3
+    smallest value   100     100  100
+    largest value    347     352  362
 
     label  class       voxels    share  cases
     ─────────────────────────────────────────
         0  background   16296  94.31 %      6
         1  ellipsoid      984   5.69 %      6
-
-    no problems
     --- stderr
     reading 6 cases: data/tiny
     "#);
@@ -65,26 +73,34 @@ fn each_kind_of_problem_is_named_with_its_file_and_place() {
     $ lamina check-data configs/datasets/tiny.toml --data data
     exit code 1
     --- stdout
-    data set      tiny
-    cases         5 of 5 patients
-    shape         20 × 24 × 6 (x, y, z)
-    spacing       1 × 1.2 × 3 mm
-    orientation   RAS 4
-    stored as     float32 4
-    largest value 347 to 362
+    5 problems:
+      case_3: image without labels of the same name in labels/: data/tiny/images/case_3.nii.gz
+      case_0: expected labels 0 to 1, found 7 in 1 voxel, the first at [4, 3, 2] (x, y, z): data/tiny/labels/case_0.nii.gz
+      case_1: labels lie on another grid than their image: grids are up to 5.0000 mm apart, 0.2000 mm are allowed: expected the corner at [-0.5, -0.6000000238418579, -1.5] (RAS), found [4.5, -0.6000000238418579, -1.5]: data/tiny/labels/case_1.nii.gz
+      case_4: expected whole gzip data, found it damaged or cut off: incomplete deflate stream: data/tiny/images/case_4.nii.gz
+      case_2: the same image as case_0, which is said to be of another patient: data/tiny/images/case_2.nii.gz
+
+    data set     tiny
+    cases        5 of 5 patients
+    stored as    float32
+    orientation  RAS
+
+                     min  median  max
+    ─────────────────────────────────
+    voxels x          20      20   20
+    voxels y          24      24   24
+    voxels z           6       6    6
+    spacing x in mm    1       1    1
+    spacing y in mm  1.2     1.2  1.2
+    spacing z in mm    3       3    3
+    smallest value   100     100  100
+    largest value    347     352  362
 
     label  class       voxels    share  cases
     ─────────────────────────────────────────
         0  background   13579  94.30 %      5
         1  ellipsoid      820   5.69 %      5
         7                   1   0.01 %      1
-
-    5 problems:
-      case_3: image without labels of the same name in labels/: data/tiny/images/case_3.nii.gz
-      case_0: expected labels 0 to 1, found 7 in 1 voxels, the first at [4, 3, 2] (x, y, z): data/tiny/labels/case_0.nii.gz
-      case_1: labels lie on another grid than their image: grids are up to 5.0000 mm apart, 0.2000 mm are allowed: expected the corner at [-0.5, -0.6000000238418579, -1.5] (RAS), found [4.5, -0.6000000238418579, -1.5]: data/tiny/labels/case_1.nii.gz
-      case_4: expected whole gzip data, found it damaged or cut off: incomplete deflate stream: data/tiny/images/case_4.nii.gz
-      case_2: the same image as case_0, which is said to be of another patient: data/tiny/images/case_2.nii.gz
     --- stderr
     reading 5 cases: data/tiny
     "#);
@@ -105,7 +121,7 @@ fn what_is_no_data_set_cannot_start() {
     $ lamina check-data configs
     exit code 2
     --- stderr
-    error: expected the folders images and labels, or imagesTr and labelsTr, found neither; a description can name others: configs
+    error: expected dataset.json, or the folders images and labels, or imagesTr and labelsTr, found none; a description can name others: configs
     "#);
     let twice =
         include_str!("../support/tiny_dataset.toml").replace("\"background\"", "\"ellipsoid\"");
@@ -197,6 +213,47 @@ fn values_of_label_files_are_turned_into_classes() {
     let answer = with(6).exits(1).json();
     let message = answer["problems"][0]["message"].as_str().unwrap();
     assert!(message.starts_with("expected values of classes, found 7 in "), "{message}");
+}
+
+#[test]
+fn data_sets_of_nnunet_describe_themselves_and_folds_are_written() {
+    let sandbox = Sandbox::new();
+    for (case, x) in [("p_0", 8.0), ("p_1", 9.0), ("q_0", 10.0), ("r_0", 11.0)] {
+        let (volume, labels) = ellipsoid([x, 10.0, 2.5]);
+        sandbox.image(&format!("n/imagesTr/{case}_0000.nii.gz"), &volume);
+        sandbox.labels(&format!("n/labelsTr/{case}.nii.gz"), &labels);
+    }
+    let json = json!({"channel_names": {"0": "T2"}, "labels": {"background": 0, "gland": 1},
+        "numTraining": 4, "file_ending": ".nii.gz"});
+    sandbox.write("n/dataset.json", json.to_string());
+    let answer = sandbox.lamina("check-data n --json").exits(0).json();
+    assert_eq!((&answer["layout"], &answer["cases"]), (&json!("nnunet"), &json!(4)));
+    assert_eq!(answer["classes"][1]["name"], "gland");
+    // A description need not repeat what dataset.json says.
+    let facts = include_str!("../support/tiny_dataset.toml").lines();
+    let facts: Vec<&str> = facts
+        .take_while(|line| !line.starts_with("classes"))
+        .filter(|line| !line.starts_with("images") && !line.starts_with("labels"))
+        .collect();
+    let config = facts.join("\n").replace("folder = \"tiny\"", "folder = \"n\"")
+        + "\npatient_separator = \"_\"\n";
+    sandbox.write("n.toml", &config);
+    sandbox
+        .lamina("check-data n.toml --data . --write-splits n/splits_final.json --folds 3")
+        .exits(0);
+    let splits = fs::read_to_string(sandbox.path("n/splits_final.json")).unwrap();
+    let splits: serde_json::Value = serde_json::from_str(&splits).unwrap();
+    let held_out: usize =
+        splits.as_array().unwrap().iter().map(|fold| fold["val"].as_array().unwrap().len()).sum();
+    assert_eq!(held_out, 4);
+    let answer = sandbox.lamina("check-data n --json").exits(0).json();
+    assert_eq!(answer["parts"].as_array().unwrap().len(), 3);
+    // A patient on both sides.
+    sandbox.write("n/splits_final.json", r#"[{"train": ["p_0", "q_0"], "val": ["p_1"]}]"#);
+    sandbox.write("n.toml", format!("{config}folds = \"splits_final.json\"\n"));
+    let run = sandbox.lamina("check-data n.toml --data .").exits(1);
+    let leak = "fold 0 learns from p_0 and holds out p_1, both of patient p: ./n/splits_final.json";
+    assert!(run.stdout.contains(leak), "{run}");
 }
 
 #[cfg(unix)]

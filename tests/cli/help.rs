@@ -174,6 +174,8 @@ fn info_and_networks_explain_themselves() {
       <FILE>...  Volumes, or folders of them
 
     Options:
+          --table               One line for every file, of folders all files in them and below: what it
+                                is, or why it cannot be read. Each file of DICOM stands for itself
           --series <N|KEY|UID>  Which DICOM series: its number or key in the list of `info`, or its
                                 SeriesInstanceUID
           --accept-flaws        Take a flawed DICOM series for an even stack: missing slices repeat

@@ -181,6 +181,37 @@ fn a_folder_stands_for_its_volumes() {
 }
 
 #[test]
+fn a_table_has_a_line_for_every_file() {
+    let sandbox = Sandbox::new();
+    let (volume, labels) = ellipsoid([9.0, 12.0, 2.5]);
+    sandbox.image("scans/below/b.nii", &volume);
+    sandbox.labels("scans/a.mhd", &labels);
+    sandbox.write("scans/notes.txt", "");
+    sandbox.write("scans/.hidden", "");
+    sandbox.write("scans/broken.nii.gz", "no gzip");
+    transcript!(sandbox.lamina("info --table scans"), @r#"
+    $ lamina info --table scans
+    exit code 1
+    --- stdout
+    "#);
+    let entries = sandbox.lamina("info --table scans --json").exits(1).json();
+    let paths: Vec<&str> =
+        entries.as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap()).collect();
+    assert_eq!(
+        paths,
+        [
+            "scans/a.mhd",
+            "scans/a.zraw",
+            "scans/below/b.nii",
+            "scans/broken.nii.gz",
+            "scans/notes.txt"
+        ]
+    );
+    assert_eq!(entries[1]["part_of"], "scans/a.mhd");
+    assert_eq!(entries[0]["labels"]["1"], 164);
+}
+
+#[test]
 fn an_oblique_left_handed_grid_keeps_its_affine() {
     let sandbox = Sandbox::new();
     let oblique = synthetic::oblique([0.5, 0.6, 3.0], [-40.0, 10.0, 7.0]);

@@ -37,12 +37,12 @@ fn dtype(itk: &str) -> String {
     }
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub(super) fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
 }
 
 /// pynrrd's are strings where they are huge.
-fn number(value: &Value) -> f64 {
+pub(super) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }
 
@@ -62,7 +62,7 @@ fn ras_from_index(fact: &Value) -> [[f64; 4]; 3] {
     affine
 }
 
-fn compare(name: &str, entry: &Value, fact: &Value) {
+pub(super) fn compare(name: &str, entry: &Value, fact: &Value) {
     let sizes = if fact["size"].is_null() { &entry["shape"] } else { &fact["size"] };
     assert_eq!(&entry["shape"], sizes, "{name}");
     let stored = fact["type"].as_str().or(fact["dtype"].as_str()).unwrap();

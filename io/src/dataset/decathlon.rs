@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::json::{DatasetJson, Layout, Listed};
+use super::json::{DatasetJson, Listed};
 use super::pairs::{Channel, Files, Pairs, resolve};
 use super::{DatasetConfig, DatasetError};
 use crate::format::{case_stem, is_picture_name};
@@ -25,9 +25,9 @@ pub(super) fn find(
         Some(wanted) => Some(json.channel(wanted).map_err(refuse)?),
         None => None,
     };
-    match (&json.listed, json.layout) {
-        (Some(listed), _) => by_list(found, json, listed, folder),
-        (None, _) => by_folder(found, json, folder)?,
+    match &json.listed {
+        Some(listed) => by_list(found, json, listed, folder),
+        None => by_folder(found, json, folder)?,
     }
     for files in found.cases.values_mut() {
         // The image is the channel that was asked for, or the first.
@@ -70,12 +70,8 @@ fn complete(config: &mut DatasetConfig, json: &DatasetJson) -> Result<(), String
     if config.name.is_empty() {
         config.name = json.name.clone().unwrap_or_default();
     }
-    match json.layout {
-        Layout::NnUnet | Layout::Msd => {
-            config.images = "imagesTr".to_owned();
-            config.labels = "labelsTr".to_owned();
-        }
-    }
+    "imagesTr".clone_into(&mut config.images);
+    "labelsTr".clone_into(&mut config.labels);
     Ok(())
 }
 

@@ -383,12 +383,11 @@ impl Dataset {
     pub fn split(&self, fold: usize, folds: usize, seed: u64) -> Result<Split, DatasetError> {
         let refuse = |message: String| DatasetError::Content { message, path: self.folder.clone() };
         let drawn;
-        let fixed = match &self.fixed_folds {
-            Some(fixed) => fixed,
-            None => {
-                drawn = folds::draw(&self.cases, folds, seed);
-                &drawn
-            }
+        let fixed = if let Some(fixed) = &self.fixed_folds {
+            fixed
+        } else {
+            drawn = folds::draw(&self.cases, folds, seed);
+            &drawn
         };
         let [training, validation] = fixed.fold(fold).unwrap_or_default().map(|side| {
             let cases = self.cases.iter().filter(|case| side.contains(case.id.as_str()));

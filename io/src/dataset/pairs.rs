@@ -132,10 +132,7 @@ impl Pairs {
     }
 
     fn by_list(&mut self, folder: &Path) -> Result<(), DatasetError> {
-        let by_id = match self.config.images.is_empty() {
-            true => None,
-            false => Some(self.sides(folder)?),
-        };
+        let by_id = if self.config.images.is_empty() { None } else { Some(self.sides(folder)?) };
         for name in self.config.lists.clone() {
             let list = folder.join(&name);
             let part = Some(case_stem(&list));
