@@ -252,6 +252,91 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
+/// Pictures by Pillow and tifffile, see `tests/golden/pictures/make.py`.
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/pictures")
+}
+
+#[test]
+fn pictures_in_forms_that_others_write_have_their_numbers() {
+    let expected: serde_json::Value =
+        serde_json::from_slice(&fs::read(golden().join("expected.json")).unwrap()).unwrap();
+    let expected = expected.as_object().unwrap();
+    assert_eq!(expected.len(), 15);
+    for (name, facts) in expected {
+        let path = golden().join(name);
+        let palette = !facts["palette"].is_null();
+        // Places in a palette are labels, gray is a volume.
+        let found: Vec<u64> = if palette {
+            assert!(volume(&path).unwrap_err().contains("places in a palette"), "{name}");
+            labels(&path).unwrap().labels.iter().map(|&label| u64::from(label)).collect()
+        } else {
+            volume(&path).unwrap().to_f32().iter().map(|&value| value as u64).collect()
+        };
+        let info = read_info(&path, &Limits::default()).unwrap();
+        let shape: Vec<u64> =
+            facts["shape"].as_array().unwrap().iter().rev().map(|n| n.as_u64().unwrap()).collect();
+        assert_eq!(info.shape, shape, "{name}");
+        assert_eq!(found.iter().sum::<u64>(), facts["sum"].as_u64().unwrap(), "{name}");
+        let weighted: u64 =
+            (0..).zip(&found).map(|(place, number)| (place % 1009 + 1) * number).sum();
+        assert_eq!(weighted, facts["weighted"].as_u64().unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn colors_of_palettes_are_classes_by_their_table() {
+    let colors = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [128, 0, 128]];
+    // Labels in another order than the palette's.
+    let table = LabelColors::new(colors.into_iter().zip([9, 8, 7, 6, 5, 4]));
+    for name in ["palette.tif", "palette_pages_big_endian.tif"] {
+        let path = golden().join(name);
+        let by_color = table.read(&path, &Limits::default()).unwrap();
+        let by_place = labels(&path).unwrap();
+        assert_eq!(by_color.labels, by_place.labels.mapv(|place| 9 - place), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_plain_picture_is_refused_by_name() {
+    for (name, reason) in [
+        ("cmyk.jpg", "its pixels are four inks (CMYK)"),
+        ("cmyk.tif", "its pixels are CMYK(8)"),
+        ("animated.png", "it is an animation of 2 frames"),
+    ] {
+        let message = volume(&golden().join(name)).unwrap_err();
+        assert!(message.contains(reason) && message.ends_with(name), "{message}");
+    }
+    // Labels are drawn on pixels as they are stored, so nothing is turned.
+    assert_eq!(volume(&golden().join("turned.jpg")).unwrap().shape(), [1, 20, 37]);
+}
+
+#[test]
+fn pictures_that_are_cut_off_anywhere_are_refused() {
+    let folder = folder();
+    for name in
+        ["palette_pages_big_endian.tif", "bigtiff.tif", "deep_tiled_deflate.tif", "turned.jpg"]
+    {
+        let whole = fs::read(golden().join(name)).unwrap();
+        let path = folder.path().join(name);
+        for length in (0..whole.len()).step_by(61) {
+            fs::write(&path, &whole[..length]).unwrap();
+            if let Err(message) = labels(&path).and(volume(&path)) {
+                assert!(message.ends_with(name), "{message}");
+            }
+        }
+        // Any byte of the header may lie.
+        for place in (0..whole.len().min(300)).step_by(2) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0xff;
+            fs::write(&path, bytes).unwrap();
+            if let Err(message) = labels(&path).and(volume(&path)) {
+                assert!(message.ends_with(name), "{message}");
+            }
+        }
+    }
+}
+
 fn data() -> Option<PathBuf> {
     std::env::var_os("LAMINA_DATA").map(PathBuf::from)
 }

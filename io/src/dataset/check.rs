@@ -58,6 +58,8 @@ pub struct CaseCheck {
     pub stored: Option<StoredType>,
     /// Smallest and largest finite value.
     pub range: Option<[f64; 2]>,
+    /// Whether the image is a photograph that asks to be turned, which it is not.
+    pub asks_to_be_turned: bool,
     /// How many voxels each label has.
     pub labels: BTreeMap<u8, u64>,
     /// What is in the image, whatever its file looks like.
@@ -81,6 +83,7 @@ pub fn check_case(case: &Case, num_classes: Option<usize>) -> CaseCheck {
         orientation: None,
         stored: None,
         range: None,
+        asks_to_be_turned: picture::asks_to_be_turned(&case.image),
         labels: BTreeMap::new(),
         content: None,
         likeness: None,

@@ -108,6 +108,18 @@ pub fn summarize(
         let stored = check.stored.map_or("colors", StoredType::name);
         *types.entry(stored.to_owned()).or_default() += 1;
     }
+    let turned: Vec<&str> = checks
+        .iter()
+        .filter(|check| check.asks_to_be_turned)
+        .map(|check| check.case.as_str())
+        .collect();
+    if let Some(first) = turned.first() {
+        warnings.push(format!(
+            "{} of {} images ask to be turned (EXIF) and are taken as they are stored, {first} first",
+            turned.len(),
+            checks.len()
+        ));
+    }
     if orientations.len() > 1 && orientations.contains_key("unknown") {
         warnings.push("some images have a spacing and others have none".to_owned());
     }

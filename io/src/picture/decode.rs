@@ -1,7 +1,7 @@
 //! From a file to pixels, as they are stored.
 
 use std::fs::File;
-use std::io::{BufReader, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use image::{ImageDecoder, ImageFormat, ImageReader};
 use tiff::decoder::{Decoder, DecodingResult};
 use tiff::tags::Tag;
 
-use super::Kind;
+use super::patched::Patched;
+use super::{Kind, jpeg};
 use crate::error::VolumeError;
 use crate::input::Input;
 use crate::read::Limits;
@@ -61,7 +62,7 @@ pub(crate) fn decode(path: &Path, limits: &Limits) -> Result<Picture, VolumeErro
     let decoded = catch_unwind(AssertUnwindSafe(|| match kind {
         Kind::Png => png(file, &bound),
         Kind::Tiff => tiff(file, &bound),
-        Kind::Jpeg => simple(file, ImageFormat::Jpeg, kind, &bound),
+        Kind::Jpeg => jpeg(file, &bound),
         Kind::Bmp => simple(file, ImageFormat::Bmp, kind, &bound),
     }));
     let decoded = decoded.unwrap_or_else(|_| Err(Refusal::Decoder("it is damaged".to_owned())));
@@ -107,6 +108,12 @@ fn png(file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refusal> {
     let mut reader = decoder.read_info()?;
     let (width, height) = (reader.info().width, reader.info().height);
     let (color, depth) = (reader.info().color_type, reader.info().bit_depth);
+    if let Some(animation) = reader.info().animation_control {
+        return Err(Refusal::Decoder(format!(
+            "it is an animation of {} frames",
+            animation.num_frames
+        )));
+    }
     let palette = match (color, &reader.info().palette) {
         (png::ColorType::Indexed, Some(palette)) => Some(palette.as_chunks().0.to_vec()),
         _ => None,
@@ -147,6 +154,23 @@ fn unpacked(bytes: &[u8], width: usize, bits: usize) -> Vec<u8> {
     rows.flat_map(|row| (0..width).map(move |x| pixel(row, x))).collect()
 }
 
+/// Gray or colors; the decoder would make colors of inks, whose profile nobody knows.
+fn jpeg(mut file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refusal> {
+    let mut bytes = vec![0; bound.bytes(&[bound.file_bytes.min(1 << 24)])?];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    if jpeg::Header::of(&bytes[..filled]).components == Some(4) {
+        return Err(Refusal::Decoder("its pixels are four inks (CMYK)".to_owned()));
+    }
+    file.seek(SeekFrom::Start(0))?;
+    simple(file, ImageFormat::Jpeg, Kind::Jpeg, bound)
+}
+
 fn simple(
     file: BufReader<File>,
     format: ImageFormat,
@@ -183,13 +207,16 @@ fn tiff(mut file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refusal
     let mut limits = tiff::decoder::Limits::default();
     limits.decoding_buffer_size = bound.bytes(&[bound.limit()])?;
     limits.intermediate_buffer_size = limits.decoding_buffer_size;
+    let file = Patched::palettes_as_gray(file)?;
+    let palettes = file.has_palette();
     let mut decoder = Decoder::new(file)?.with_limits(limits);
     let mut picture: Option<Picture> = None;
     loop {
         // Bit 0: a smaller copy of another page.
         let kind: Option<u32> = decoder.find_tag_unsigned(Tag::NewSubfileType)?;
         if kind.unwrap_or(0) & 1 == 0 {
-            add_page(&mut decoder, &mut picture, bound)?;
+            let palette = if palettes { color_map(&mut decoder)? } else { None };
+            add_page(&mut decoder, palette, &mut picture, bound)?;
         }
         if !decoder.more_images() {
             break;
@@ -199,8 +226,23 @@ fn tiff(mut file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refusal
     picture.ok_or_else(|| Refusal::Decoder("it has no page".to_owned()))
 }
 
+/// The palette of a page: all reds, then all greens, then all blues, of 16 bits.
+fn color_map(
+    decoder: &mut Decoder<Patched<BufReader<File>>>,
+) -> Result<Option<Vec<[u8; 3]>>, Refusal> {
+    let Some(map) = decoder.find_tag(Tag::ColorMap)? else { return Ok(None) };
+    let map = map.into_u16_vec()?;
+    let colors = map.len() / 3;
+    // Some writers have eight bits in place of sixteen.
+    let shift = if map.iter().any(|&channel| channel > 255) { 8 } else { 0 };
+    let channel = |index: usize| (map[index] >> shift) as u8;
+    let color = |index| [channel(index), channel(index + colors), channel(index + 2 * colors)];
+    Ok(Some((0..colors).map(color).collect()))
+}
+
 fn add_page(
-    decoder: &mut Decoder<BufReader<File>>,
+    decoder: &mut Decoder<Patched<BufReader<File>>>,
+    palette: Option<Vec<[u8; 3]>>,
     picture: &mut Option<Picture>,
     bound: &Bound<'_>,
 ) -> Result<(), Refusal> {
@@ -233,13 +275,19 @@ fn add_page(
         stored,
         order: ByteOrder::Little,
         bytes,
-        palette: None,
+        palette,
     };
     let Some(first) = picture else {
         *picture = Some(page);
         return Ok(());
     };
     let facts = |page: &Picture| (page.width, page.height, page.channels, page.stored);
+    if first.palette != page.palette {
+        return Err(Refusal::Decoder(format!(
+            "page {} has another palette than the first",
+            first.pages
+        )));
+    }
     if facts(first) != facts(&page) {
         return Err(Refusal::Decoder(format!(
             "page {} is {width} × {height} of {}, the first {} × {} of {}",

@@ -4,9 +4,15 @@
 //! number per pixel, as stored and not stretched; so are the indices of a palette, which are labels
 //! and no brightness. Colors are read where they are all gray, or through [`LabelColors`]. Pages
 //! are slices. No picture says where it is or how large its pixels are.
+//!
+//! Pixels are where the file has them. A camera may ask to turn its picture (the orientation of
+//! EXIF), but labels are drawn on pixels and ask for nothing: nothing is turned, and a program
+//! can warn of it ([`asks_to_be_turned`]).
 
 mod colors;
 mod decode;
+mod jpeg;
+mod patched;
 mod write;
 
 use std::path::Path;
@@ -70,6 +76,19 @@ impl Kind {
             Self::Bmp => "bmp",
         }
     }
+}
+
+/// Whether `path` is a JPEG that asks to be turned before it is shown.
+pub(crate) fn asks_to_be_turned(path: &Path) -> bool {
+    /// EXIF comes first and fits into one segment.
+    const LOOK_BYTES: u64 = 1 << 17;
+    let mut start = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| {
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, LOOK_BYTES), &mut start)
+    });
+    read.is_ok()
+        && Kind::of_content(&start) == Some(Kind::Jpeg)
+        && jpeg::Header::of(&start).orientation.is_some_and(|orientation| orientation != 1)
 }
 
 /// Opens a picture of one number per pixel.
