@@ -97,7 +97,7 @@ fn format_of(path: &Path) -> Result<Format, VolumeError> {
         Some(format) => Ok(format),
         None => match foreign(&start) {
             Some(found) => refuse(found),
-            None => Ok(Format::of_name(path).unwrap_or(Format::Nifti)),
+            None => Format::of_name(path).map_or_else(|| refuse("something else"), Ok),
         },
     }
 }

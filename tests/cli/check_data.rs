@@ -34,7 +34,7 @@ fn a_sound_data_set_is_summed_up() {
     spacing y in mm  1.2     1.2  1.2
     spacing z in mm    3       3    3
     smallest value   100     100  100
-    largest value    347     352  362
+    largest value    347     353  362
 
     label  class       voxels    share  cases
     ─────────────────────────────────────────
@@ -94,7 +94,7 @@ fn each_kind_of_problem_is_named_with_its_file_and_place() {
     spacing y in mm  1.2     1.2  1.2
     spacing z in mm    3       3    3
     smallest value   100     100  100
-    largest value    347     352  362
+    largest value    347     347  362
 
     label  class       voxels    share  cases
     ─────────────────────────────────────────

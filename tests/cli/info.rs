@@ -193,6 +193,14 @@ fn a_table_has_a_line_for_every_file() {
     $ lamina info --table scans
     exit code 1
     --- stdout
+    file                 format     shape (x, y, z, …)  spacing in mm  axes  type     outcome
+    ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+    scans/a.mhd          metaimage         20 × 24 × 6    1 × 1.2 × 3  RAS   uint8    read
+    scans/a.zraw                                                                      voxels of scans/a.mhd
+    scans/below/b.nii    nifti-1           20 × 24 × 6    1 × 1.2 × 3  RAS   float32  read
+    scans/broken.nii.gz                                                               expected 348 bytes of header, found 7
+    scans/notes.txt                                                                   expected a NIfTI, MetaImage, NRRD or DICOM file or a picture, found something else
+    5 files: 2 read, 2 refused, 1 voxels of others
     "#);
     let entries = sandbox.lamina("info --table scans --json").exits(1).json();
     let paths: Vec<&str> =

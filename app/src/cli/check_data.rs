@@ -220,11 +220,11 @@ fn facts(answer: &Answer) -> Vec<String> {
     if answer.channels.len() > 1 {
         fact("channels", answer.channels.join(", "));
     }
-    let mut cases = format!("{} of {}", check.cases, count(check.patients, "patient"));
-    if answer.unlabeled > 0 {
-        cases.push_str(&format!(", and {} without labels", answer.unlabeled));
+    let cases = format!("{} of {}", check.cases, count(check.patients, "patient"));
+    match answer.unlabeled {
+        0 => fact("cases", cases),
+        unlabeled => fact("cases", format!("{cases}, and {unlabeled} without labels")),
     }
-    fact("cases", cases);
     let counted = |counts: &std::collections::BTreeMap<String, usize>| {
         let several = counts.len() > 1;
         let one = |(what, n): (&String, &usize)| {

@@ -167,7 +167,8 @@ fn all_files(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         let entry = entry.with_context(cannot_read)?;
         let kind = entry.file_type().with_context(cannot_read)?;
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if !hidden && !(kind.is_symlink() && entry.path().is_dir()) {
+        let linked_folder = kind.is_symlink() && entry.path().is_dir();
+        if !hidden && !linked_folder {
             entries.push(entry.path());
         }
     }

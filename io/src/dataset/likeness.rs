@@ -10,6 +10,10 @@ const BLOCKS: usize = 16;
 /// quality 50 differ in up to 9, those of two drives in 86 or more, scans of two hippocampi in 40.
 const MOST_BITS: u32 = 12;
 
+/// Blocks that have to differ from their right neighbors: where fewer do, a shape on an even ground
+/// would look like any other.
+const LEAST_STEPS: u32 = 192;
+
 /// Which blocks are darker than their right neighbors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Likeness([u64; BLOCKS * BLOCKS / 64]);
@@ -69,7 +73,7 @@ impl Builder {
                 }
             }
         }
-        (steps > 64).then_some(Likeness(bits))
+        (steps > LEAST_STEPS).then_some(Likeness(bits))
     }
 }
 
