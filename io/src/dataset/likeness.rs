@@ -57,7 +57,8 @@ impl Builder {
 
     /// What it looks like; nothing of images that are too small or too even to tell.
     pub(super) fn finish(self) -> Option<Likeness> {
-        if self.width <= BLOCKS || self.height < BLOCKS {
+        let small = self.width * self.height < 4 * BLOCKS * (BLOCKS + 1);
+        if small || self.width <= BLOCKS || self.height < BLOCKS {
             return None;
         }
         let mut bits = [0_u64; BLOCKS * BLOCKS / 64];
