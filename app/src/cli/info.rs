@@ -129,7 +129,8 @@ fn run_table(args: &InfoArgs, output: &Output) -> anyhow::Result<Outcome> {
         .iter()
         .filter(|file| is_supported_name(file))
         .flat_map(|file| files_of(file).into_iter().map(move |part| (part, file.as_path())))
-        .filter(|(part, file)| part != file)
+        // What is an image of its own is shown as one, though others name it.
+        .filter(|(part, file)| part != file && !is_supported_name(part))
         .collect();
     let bar = Bar::new(output);
     let done = AtomicUsize::new(0);
