@@ -209,7 +209,7 @@ pub(crate) struct RowSpan {
 fn span_of(row: &[u8], label: u8) -> Option<(usize, usize)> {
     const CHUNK: usize = 64;
     // A whole chunk at a time is what vector instructions do.
-    let has = |chunk: &[u8]| chunk.iter().fold(false, |any, &found| any | (found == label));
+    let has = |chunk: &[u8]| chunk.iter().map(|&found| u8::from(found == label)).max() == Some(1);
     let chunks = row.chunks(CHUNK);
     let (number, chunk) = chunks.enumerate().find(|(_, chunk)| has(chunk))?;
     let first = number * CHUNK + chunk.iter().position(|&found| found == label)?;

@@ -574,7 +574,7 @@ impl Written {
         self.steps.push(number);
         self.done += 1;
         self.count += 1;
-        self.writer.append(Event::Step(step, change));
+        self.writer.append(Event::Step(Box::new(step), change));
         self.count - 1
     }
 

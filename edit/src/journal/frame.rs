@@ -216,12 +216,9 @@ impl FrameReader {
             }
         }
     }
-
-    pub(crate) fn into_file(self) -> File {
-        self.file.into_inner()
-    }
 }
 
+/// Bytes as people read them.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {

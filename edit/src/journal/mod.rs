@@ -48,7 +48,6 @@ const LOCK_TRIES: u32 = 20;
 pub struct Journal {
     pub(crate) writer: Arc<Writer>,
     pub(crate) revision: u64,
-    pub(crate) created: Moment,
 }
 
 impl Journal {
@@ -98,7 +97,7 @@ impl Journal {
         }
         let end = bytes.len() as u64;
         let writer = Writer::new(&path, file, end, check, Vec::new()).map_err(fail)?;
-        Ok(Self { writer: Arc::new(writer), revision: scene.revision, created })
+        Ok(Self { writer: Arc::new(writer), revision: scene.revision })
     }
 
     /// Its file.
@@ -127,3 +126,6 @@ fn lock(path: &Path, file: &File) -> Result<(), JournalError> {
     }
     Err(JournalError::InUse { path: path.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;

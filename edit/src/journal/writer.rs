@@ -34,7 +34,7 @@ const QUEUE: usize = 256;
 
 /// What happened.
 pub(crate) enum Event {
-    Step(Step, Arc<Change>),
+    Step(Box<Step>, Arc<Change>),
     Undo(u64, Moment),
     Redo(u64, Moment),
     End(Action, Moment),

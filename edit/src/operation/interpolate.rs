@@ -40,17 +40,14 @@ struct Claim {
 }
 
 impl Interpolate {
-    pub(super) fn plan(&self, scene: &Scene, stop: Stop<'_>) -> Result<Change, EditError> {
+    pub(super) fn plan(self, scene: &Scene, stop: Stop<'_>) -> Result<Change, EditError> {
         let gate = scene.gate()?;
-        let labels: Vec<u8> = match self.label {
-            Some(label) => {
-                gate.check_gain(label)?;
-                vec![label]
-            }
-            None => {
-                let present = scene.tally.present().map(|(label, _)| label);
-                present.filter(|&label| label != 0 && gate.check_gain(label).is_ok()).collect()
-            }
+        let labels: Vec<u8> = if let Some(label) = self.label {
+            gate.check_gain(label)?;
+            vec![label]
+        } else {
+            let present = scene.tally.present().map(|(label, _)| label);
+            present.filter(|&label| label != 0 && gate.check_gain(label).is_ok()).collect()
         };
         let mut gaps = Vec::new();
         for label in labels {
@@ -88,7 +85,7 @@ impl Interpolate {
     }
 
     /// The slices that have the label.
-    fn slices_with(&self, scene: &Scene, bounds: &Bounds, label: u8) -> Vec<usize> {
+    fn slices_with(self, scene: &Scene, bounds: &Bounds, label: u8) -> Vec<usize> {
         let has = |slice: &usize| {
             let slice = bounds.at_slice(self.axis, *slice);
             slice.is_some_and(|slice| scene.bounds_of(&slice, label).is_some())
@@ -98,7 +95,7 @@ impl Interpolate {
 
     /// The voxels inside between two slices.
     fn claims(
-        &self,
+        self,
         scene: &Scene,
         bounds: &Bounds,
         label: u8,

@@ -189,7 +189,7 @@ pub enum Over {
 
 impl Over {
     /// The gate for a tool that gives `label` voxels, and may take its voxels away.
-    fn gate<'a>(self, gate: Gate<'a>, label: Option<u8>) -> Gate<'a> {
+    fn gate(self, gate: Gate<'_>, label: Option<u8>) -> Gate<'_> {
         match self {
             Self::Background => gate.over([0].into_iter().chain(label).collect::<LabelSet>()),
             Self::Any => gate,

@@ -47,7 +47,7 @@ pub enum Kernel {
 }
 
 /// What to smooth.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Smooth {
     /// One label, or all of them at once.
     pub label: Option<u8>,
