@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{Sandbox, larger_data};
 
 /// Files that are refused though others read them, and why.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 12] = [
     ("partial_overlaps.dcm", "segments 1 and 2 in one"),
     ("seg_image_ct_binary_overlap.dcm", "segments 1 and 2 in one"),
     ("highdicom/seg_image_sm_", "tiles of a microscope slide"),
@@ -22,11 +22,7 @@ const REFUSED: [(&str, &str); 16] = [
     ("pydicom/examples_palette.dcm", "found colors (PALETTE COLOR"),
     ("pydicom/examples_rgb_color.dcm", "found colors (RGB"),
     ("pydicom/examples_ybr_color.dcm", "found colors (YBR_FULL_422"),
-    ("pydicom/JPEGLSNearLossless_", "found JPEG-LS Near-lossless"),
-    ("pydicom/MR_small_jpeg_ls_lossless.dcm", "found JPEG-LS Lossless"),
-    ("pydicom/JPGExtended.dcm", "found JPEG with 12 bits in a pixel"),
     ("pydicom/liver_", "the per-frame functional groups to be 1"),
-    ("pydicom/JPEG-lossy.dcm", "found JPEG with 12 bits in a pixel"),
 ];
 
 fn is_ours(name: &str) -> bool {
@@ -47,8 +43,15 @@ fn near(found: &Value, expected: f64, name: &str) {
     );
 }
 
-/// Values and labels as pydicom has them, rescaled.
+/// Values and labels as pydicom has them, rescaled; those of a JPEG with losses as ITK has them,
+/// since decoders round in ways of their own and its is ours.
 fn compare_values(name: &str, entry: &Value, fact: &Value) {
+    if fact["ts"] == "1.2.840.10008.1.2.4.51" {
+        for key in ["min", "max", "mean"] {
+            near(&entry[key], fact["sitk"][key].as_f64().unwrap(), name);
+        }
+        return;
+    }
     let px = &fact["px"];
     if entry["format"] == "dicom-seg" {
         let segments = &fact["seg"]["frames_and_nonzero_per_segment"];
@@ -120,12 +123,13 @@ fn info_agrees_with_pydicom_and_itk_on_dicom_files() {
             assert!(error.starts_with("expected ") && error.contains(name.as_str()), "{error}");
             match known {
                 Some((_, reason)) => assert!(error.contains(reason), "{error}"),
-                None => assert!(fact["px"].is_null(), "{error}"),
+                None => assert!(fact["px"].is_null() && fact["sitk"]["mean"].is_null(), "{error}"),
             }
             refused += 1;
             continue;
         }
-        assert!(known.is_none() && !fact["px"].is_null(), "{name} was read");
+        let by_others = !fact["px"].is_null() || !fact["sitk"]["mean"].is_null();
+        assert!(known.is_none() && by_others, "{name} was read");
         compare_values(name, entry, fact);
         let sitk = &fact["sitk"];
         // ITK takes the frames of other segmentations for slices.
@@ -135,7 +139,7 @@ fn info_agrees_with_pydicom_and_itk_on_dicom_files() {
         }
         read += 1;
     }
-    assert!(read >= 54 && refused >= 80, "{read} read, {refused} refused");
+    assert!(read >= 59 && refused >= 75, "{read} read, {refused} refused");
 }
 
 #[test]

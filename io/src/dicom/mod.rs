@@ -2,7 +2,7 @@
 //!
 //! - `element.rs`, `file.rs`, `syntax.rs`: from bytes to the elements of a data set
 //! - `frames.rs`: what they say about pixels and places
-//! - `pixels.rs`, `rle.rs`: from packed pixels to numbers
+//! - `pixels.rs`, `decoders.rs`, `rle.rs`: from packed pixels to numbers
 //! - `series.rs`: from slices to volumes
 //! - `seg.rs`: segmentations as label maps
 //! - `read.rs`: all of it together
@@ -13,6 +13,7 @@
 //! from a value.
 
 mod choice;
+mod decoders;
 mod element;
 mod file;
 mod frames;

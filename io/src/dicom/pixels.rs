@@ -1,17 +1,15 @@
 //! From the pixel data of a frame to numbers in their stored type, lowest byte first.
 //!
-//! Decoders run inside `catch_unwind` and only after the size that the packed frame declares
-//! was found to be the one in the header: what they may take is known before they do.
+//! How packed frames are unpacked is left to `decoders.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::decoders::{Damage, unpack};
 use super::file::{PixelKind, PixelSource};
 use super::frames::{Instance, Lookup, PixelFormat};
-use super::rle;
 use super::syntax::Packing;
 use crate::error::VolumeError;
 use crate::image::Fault;
-use crate::input::CHUNK_BYTES;
 use crate::read::Limits;
 
 /// The pixels of one file.
@@ -288,113 +286,6 @@ pub(super) fn look_up(stored: &[u8], format: &PixelFormat, lookup: &Lookup) -> V
         }
     }
     out
-}
-
-/// Why a frame cannot be unpacked.
-enum Damage {
-    Broken(String),
-    /// It is sound, but no decoder here takes it.
-    Foreign(String),
-}
-
-impl<T: Into<String>> From<T> for Damage {
-    fn from(reason: T) -> Self {
-        Self::Broken(reason.into())
-    }
-}
-
-fn unpack(packed: &[u8], packing: Packing, format: &PixelFormat) -> Result<Vec<u8>, Damage> {
-    match (packing, format.bits_allocated) {
-        (Packing::Rle, bits @ (8 | 16 | 32)) => {
-            Ok(rle::unpack(packed, format.pixels(), usize::from(bits) / 8)?)
-        }
-        (Packing::Jpeg, 8 | 16) => jpeg(packed, format),
-        (Packing::Jpeg2000, 8 | 16 | 32) => Ok(jpeg_2000(packed, format)?),
-        (Packing::JpegXl, 8 | 16) => Ok(jpeg_xl(packed, format)?),
-        (packing, bits) => Err(Damage::Foreign(format!("{} of {bits} bits", packing.name()))),
-    }
-}
-
-fn check_size(format: &PixelFormat, width: u64, height: u64) -> Result<(), String> {
-    let (columns, rows) = (u64::from(format.columns), u64::from(format.rows));
-    if (width, height) == (columns, rows) {
-        return Ok(());
-    }
-    Err(format!("{width} x {height} pixels instead of {columns} x {rows}"))
-}
-
-/// Numbers in the bytes that are allocated for them.
-fn as_allocated(numbers: impl Iterator<Item = i32>, format: &PixelFormat) -> Vec<u8> {
-    match format.bits_allocated {
-        8 => numbers.map(|n| n as u8).collect(),
-        16 => numbers.flat_map(|n| (n as u16).to_le_bytes()).collect(),
-        _ => numbers.flat_map(i32::to_le_bytes).collect(),
-    }
-}
-
-fn jpeg(packed: &[u8], format: &PixelFormat) -> Result<Vec<u8>, Damage> {
-    use jpeg_decoder::{Error, PixelFormat as Jpeg, UnsupportedFeature};
-    let damage = |error: Error| match error {
-        Error::Unsupported(UnsupportedFeature::SamplePrecision(bits)) => {
-            Damage::Foreign(format!("JPEG with {bits} bits in a pixel"))
-        }
-        other => Damage::Broken(other.to_string()),
-    };
-    let mut decoder = jpeg_decoder::Decoder::new(packed);
-    decoder.set_max_decoding_buffer_size(4 * format.pixels().max(CHUNK_BYTES));
-    decoder.read_info().map_err(damage)?;
-    let info = decoder.info().ok_or("no size")?;
-    check_size(format, info.width.into(), info.height.into())?;
-    let decoded = decoder.decode().map_err(damage)?;
-    match info.pixel_format {
-        Jpeg::L8 => Ok(as_allocated(decoded.iter().map(|&byte| byte.into()), format)),
-        Jpeg::L16 => {
-            let (numbers, _) = decoded.as_chunks();
-            Ok(as_allocated(numbers.iter().map(|&n| u16::from_ne_bytes(n).into()), format))
-        }
-        Jpeg::RGB24 | Jpeg::CMYK32 => Err("colors".into()),
-    }
-}
-
-fn jpeg_2000(packed: &[u8], format: &PixelFormat) -> Result<Vec<u8>, String> {
-    // The codestream starts with SOC and SIZ, ISO 15444-1, annex A.5.1, in a box or not.
-    let start = packed.windows(4).position(|bytes| bytes == [0xff, 0x4f, 0xff, 0x51]);
-    let size = start.and_then(|at| packed.get(at + 8..at + 42)).ok_or("no codestream")?;
-    let number = |at: usize| {
-        let four: Option<&[u8; 4]> = size[at..].first_chunk();
-        four.map_or(0, |&four| u64::from(u32::from_be_bytes(four)))
-    };
-    check_size(format, number(0).saturating_sub(number(8)), number(4).saturating_sub(number(12)))?;
-    let image = jpeg2k::Image::from_bytes(packed).map_err(|error| error.to_string())?;
-    let [component] = image.components() else { return Err("several components".to_owned()) };
-    check_size(format, component.width().into(), component.height().into())?;
-    Ok(as_allocated(component.data().iter().copied(), format))
-}
-
-fn jpeg_xl(packed: &[u8], format: &PixelFormat) -> Result<Vec<u8>, String> {
-    // What it needs for its own work is several times the picture, in floats.
-    let memory = jxl_oxide::AllocTracker::with_limit(128 * format.pixels().max(CHUNK_BYTES));
-    let image = jxl_oxide::JxlImage::builder()
-        .alloc_tracker(memory)
-        .read(packed)
-        .map_err(|error| error.to_string())?;
-    check_size(format, image.width().into(), image.height().into())?;
-    let frame = image.render_frame(0).map_err(|error| error.to_string())?;
-    let mut stream = frame.stream();
-    if stream.channels() != 1 {
-        return Err("several channels".to_owned());
-    }
-    if format.bits_allocated == 8 {
-        let mut bytes = vec![0_u8; format.pixels()];
-        stream.write_to_buffer(&mut bytes);
-        return Ok(bytes);
-    }
-    // Samples come between 0 and 1, of as many bits as the stream has.
-    let bits = image.image_header().metadata.bit_depth.bits_per_sample();
-    let mut numbers = vec![0_f32; format.pixels()];
-    stream.write_to_buffer(&mut numbers);
-    let most = ((1_u64 << bits.min(32)) - 1) as f32;
-    Ok(as_allocated(numbers.iter().map(|&n| (n * most).round() as i32), format))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub(super) enum Packing {
     None,
     Rle,
     Jpeg,
+    JpegLs,
     Jpeg2000,
     JpegXl,
     /// In a way that is not unpacked here.
@@ -29,6 +30,7 @@ impl Packing {
             Self::None => "plain",
             Self::Rle => "RLE",
             Self::Jpeg => "JPEG",
+            Self::JpegLs => "JPEG-LS",
             Self::Jpeg2000 => "JPEG 2000",
             Self::JpegXl => "JPEG XL",
             Self::Foreign => "unknown",
@@ -46,6 +48,7 @@ impl Syntax {
             Some("" | ".1" | ".1.98" | ".1.99" | ".2") => Packing::None,
             Some(".5") => Packing::Rle,
             Some(".4.50" | ".4.51" | ".4.57" | ".4.70") => Packing::Jpeg,
+            Some(".4.80" | ".4.81") => Packing::JpegLs,
             Some(".4.90" | ".4.91" | ".4.201" | ".4.202" | ".4.203") => Packing::Jpeg2000,
             Some(".4.110" | ".4.111" | ".4.112") => Packing::JpegXl,
             // GE's, big-endian pixels only.
@@ -65,8 +68,6 @@ impl Syntax {
             return Ok(());
         }
         let name = match self.uid.strip_prefix(PREFIX) {
-            Some(".4.80") => "JPEG-LS Lossless",
-            Some(".4.81") => "JPEG-LS Near-lossless",
             Some(".4.92" | ".4.93") => "JPEG 2000 Multi-component",
             Some(uid) if uid.starts_with(".4.10") => "MPEG video",
             _ => "one that is not known",
@@ -74,7 +75,7 @@ impl Syntax {
         let digits: String = self.uid.chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
         Err(Fault::new(
             "the transfer syntax",
-            "plain, deflated, RLE, JPEG, JPEG 2000 or JPEG XL",
+            "plain, deflated, RLE, JPEG, JPEG-LS, JPEG 2000 or JPEG XL",
             format!("{name} ({digits})"),
         ))
     }
