@@ -108,7 +108,7 @@ pub enum VolumeError {
 
     /// A folder or file holds several series, and not just one of them was chosen.
     #[error(
-        "expected one series to be chosen, found {fitting} that fit (there are {list}): {path}"
+        "expected one series to be chosen by its number, key or UID (--series), found {fitting} that fit (there are {list}): {path}"
     )]
     SeriesChoice {
         /// The folder or file.

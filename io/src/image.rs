@@ -10,6 +10,7 @@ use crate::geometry::Geometry;
 use crate::input::CHUNK_BYTES;
 use crate::read::Limits;
 use crate::source::SourceHeader;
+use crate::viewing::Viewing;
 use crate::volume::{Modality, Rescale};
 use crate::voxels::{ByteOrder, Scalar, StoredType};
 
@@ -33,6 +34,8 @@ pub(crate) struct Description {
     pub(crate) indices: bool,
     /// Whether its numbers are only close to what was stored.
     pub(crate) lossy: bool,
+    /// How it is to be looked at.
+    pub(crate) viewing: Viewing,
 }
 
 /// How much of it there is.
@@ -79,6 +82,11 @@ pub(crate) trait VoxelBytes {
 
     /// Reads on to the end, to know that all of the file is sound and there.
     fn finish(&mut self, limits: &Limits) -> Result<(), VolumeError>;
+
+    /// How many bytes are best asked for at a time: a multiple of every voxel's size.
+    fn chunk_bytes(&self) -> usize {
+        CHUNK_BYTES
+    }
 }
 
 /// An image whose header is read and whose voxels are about to be.
@@ -99,15 +107,44 @@ impl Image {
         bytes: u64,
         mut take: impl FnMut(&[T]) -> Result<(), VolumeError>,
     ) -> Result<(), VolumeError> {
-        let mut buffer = vec![0; CHUNK_BYTES.min(usize::try_from(bytes).unwrap_or(usize::MAX))];
-        let mut chunk: Vec<T> = Vec::with_capacity(buffer.len() / size_of::<T>());
+        let order = self.description.order;
+        let mut chunk: Vec<T> = Vec::new();
+        self.for_each_piece(bytes, |piece| {
+            // Pieces may be many slices; what is done with a chunk is best done near the core.
+            for part in piece.chunks(CHUNK_BYTES) {
+                chunk.clear();
+                T::extend_from_bytes(&mut chunk, part, order);
+                take(&chunk)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Appends `bytes` of voxels to `values`.
+    pub(crate) fn read_into<T: Scalar>(
+        &mut self,
+        bytes: u64,
+        values: &mut Vec<T>,
+    ) -> Result<(), VolumeError> {
+        let order = self.description.order;
+        self.for_each_piece(bytes, |piece| {
+            T::extend_from_bytes(values, piece, order);
+            Ok(())
+        })
+    }
+
+    fn for_each_piece(
+        &mut self,
+        bytes: u64,
+        mut take: impl FnMut(&[u8]) -> Result<(), VolumeError>,
+    ) -> Result<(), VolumeError> {
+        let most = self.voxels.chunk_bytes();
+        let mut buffer = vec![0; most.min(usize::try_from(bytes).unwrap_or(usize::MAX))];
         let mut left = bytes;
         while left > 0 {
             let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             self.voxels.fill(&mut buffer[..wanted])?;
-            chunk.clear();
-            T::extend_from_bytes(&mut chunk, &buffer[..wanted], self.description.order);
-            take(&chunk)?;
+            take(&buffer[..wanted])?;
             left -= wanted as u64;
         }
         Ok(())

@@ -62,6 +62,7 @@ mod source;
 mod statistics;
 mod text;
 mod unpack;
+mod viewing;
 mod volume;
 mod voxels;
 mod write;
@@ -78,9 +79,12 @@ pub use format::{
 pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
 pub use label::LabelVolume;
 pub use picture::LabelColors;
-pub use read::{FileInfo, Limits, ReadOptions, read_info, read_info_of, read_labels, read_volume};
+pub use read::{
+    FileInfo, Limits, PaddingInfo, ReadOptions, read_info, read_info_of, read_labels, read_volume,
+};
 pub use source::SourceHeader;
 pub use statistics::Statistics;
+pub use viewing::{Padding, Viewing, Window, WindowFunction};
 pub use volume::{Modality, Rescale, Volume};
 pub use voxels::{StoredType, Voxels};
 pub use write::{write_labels, write_volume};

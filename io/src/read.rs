@@ -14,7 +14,8 @@ use crate::format;
 use crate::image::{Description, Image};
 use crate::label::LabelVolume;
 use crate::statistics::Tally;
-use crate::volume::Volume;
+use crate::viewing::{Padding, Window};
+use crate::volume::{Rescale, Volume};
 use crate::voxels::{Scalar, StoredType, with_type};
 
 /// How much of a file is believed before memory is set aside for it.
@@ -46,6 +47,9 @@ pub struct ReadOptions {
     /// missing their neighbors repeat, of several at one place the first counts, uneven ones
     /// are placed evenly from first to last, and a tilted gantry makes a sheared grid.
     pub accept_flaws: bool,
+    /// Which segment of a DICOM segmentation, the others being background. `None` takes all,
+    /// which must not overlap.
+    pub segment: Option<u16>,
     /// What a file may declare.
     pub limits: Limits,
 }
@@ -83,16 +87,13 @@ pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeE
     }
     let voxels = with_type!(image.description.stored, T => {
         let mut values: Vec<T> = reserve(&image, path, &options.limits)?;
-        image.for_each_chunk(image.description.sizes.volume_bytes, |chunk| {
-            values.extend_from_slice(chunk);
-            Ok(())
-        })?;
+        image.read_into(image.description.sizes.volume_bytes, &mut values)?;
         image.finish(&options.limits)?;
         Scalar::into_voxels(into_array(values, &image))
     });
     tracing::debug!(stored = image.description.stored.name(), shape = ?image.description.dims, "volume read");
-    let Description { rescale, geometry, modality, source, .. } = image.description;
-    Ok(Volume { voxels, rescale, geometry, modality, source })
+    let Description { rescale, geometry, modality, source, viewing, .. } = image.description;
+    Ok(Volume { voxels, rescale, geometry, modality, viewing, source })
 }
 
 /// Reads a label map, stored as whatever type, whose values are whole and from 0 to 255.
@@ -196,6 +197,12 @@ pub struct FileInfo {
     /// How it was taken, where the file says so: `ct`, `mr` and so on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub modality: Option<String>,
+    /// What is no part of the picture, which the numbers below leave out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub padding: Option<PaddingInfo>,
+    /// Ranges of values that the file says are worth a look.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub windows: Vec<Window>,
     /// Smallest finite value, after scaling.
     pub min: Option<f64>,
     /// Largest finite value, after scaling.
@@ -207,6 +214,24 @@ pub struct FileInfo {
     /// How often each value occurs, where there are 60 or fewer and all are whole.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub labels: Option<BTreeMap<i64, u64>>,
+}
+
+/// Voxels that are no part of the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PaddingInfo {
+    /// The smallest value that marks them, after scaling.
+    pub from: f64,
+    /// The largest.
+    pub to: f64,
+    /// How many there are.
+    pub voxels: u64,
+}
+
+impl PaddingInfo {
+    fn new(padding: Padding, rescale: Rescale, voxels: u64) -> Self {
+        let (a, b) = (rescale.apply(padding.first), rescale.apply(padding.last));
+        Self { from: a.min(b), to: a.max(b), voxels }
+    }
 }
 
 /// Reads a file of three or more dimensions once through, holding no more than a piece of
@@ -225,7 +250,7 @@ pub fn read_info(path: &Path, limits: &Limits) -> Result<FileInfo, VolumeError> 
 pub fn read_info_of(path: &Path, options: &ReadOptions) -> Result<FileInfo, VolumeError> {
     let limits = &options.limits;
     let mut image = format::open(path, options)?;
-    let mut tally = Tally::new(image.description.rescale);
+    let mut tally = Tally::new(image.description.rescale, image.description.viewing.padding);
     image.seek_volume(0)?;
     let bytes = image.description.sizes.all_bytes();
     with_type!(image.description.stored, T => image.for_each_chunk(bytes, |chunk: &[T]| {
@@ -244,6 +269,11 @@ pub fn read_info_of(path: &Path, options: &ReadOptions) -> Result<FileInfo, Volu
         orientation: header.geometry.orientation(),
         dtype: header.stored,
         modality: header.modality.map(|modality| modality.name().to_owned()),
+        padding: header
+            .viewing
+            .padding
+            .map(|padding| PaddingInfo::new(padding, header.rescale, statistics.padding)),
+        windows: header.viewing.windows,
         min: statistics.min,
         max: statistics.max,
         mean: statistics.mean,

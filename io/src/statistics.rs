@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::viewing::Padding;
 use crate::volume::Rescale;
 use crate::voxels::{Scalar, StoredType};
 
-/// Extremes and mean over the finite values; `None` where there is none.
+/// Extremes and mean over the finite values of the picture; `None` where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Smallest value.
@@ -18,6 +19,8 @@ pub struct Statistics {
     pub mean: Option<f64>,
     /// How many values are NaN or infinite.
     pub nonfinite: u64,
+    /// How many voxels are no part of the picture, which the others leave out.
+    pub padding: u64,
 }
 
 /// More distinct values than this are an image and no labels.
@@ -29,6 +32,8 @@ const WORTH_A_HISTOGRAM: usize = 4096;
 /// What has been seen so far of one volume.
 pub(crate) struct Tally {
     rescale: Rescale,
+    padding: Option<Padding>,
+    padded: u64,
     min: f64,
     max: f64,
     sum: f64,
@@ -41,9 +46,11 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(rescale: Rescale) -> Self {
+    pub(crate) fn new(rescale: Rescale, padding: Option<Padding>) -> Self {
         Self {
             rescale,
+            padding,
+            padded: 0,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
             sum: 0.0,
@@ -67,13 +74,18 @@ impl Tally {
             }
             _ => {
                 for (value, run) in runs(stored) {
-                    self.add_value(self.rescale.apply(value), run);
+                    self.add_stored(value, run);
                 }
             }
         }
     }
 
-    fn add_value(&mut self, value: f64, times: u64) {
+    fn add_stored(&mut self, stored: f64, times: u64) {
+        if self.padding.is_some_and(|padding| padding.holds(stored)) {
+            self.padded += times;
+            return;
+        }
+        let value = self.rescale.apply(stored);
         if !value.is_finite() {
             self.nonfinite += times;
             self.counts = None;
@@ -97,7 +109,7 @@ impl Tally {
     fn empty_histogram(&mut self) {
         for (at, times) in std::mem::take(&mut self.histogram).into_iter().enumerate() {
             if times > 0 {
-                self.add_value(self.rescale.apply(at as f64 - f64::from(1 << 16)), times);
+                self.add_stored(at as f64 - f64::from(1 << 16), times);
             }
         }
     }
@@ -110,6 +122,7 @@ impl Tally {
             max: any.then_some(self.max),
             mean: any.then(|| self.sum / self.finite as f64),
             nonfinite: self.nonfinite,
+            padding: self.padded,
         }
     }
 
@@ -140,10 +153,10 @@ mod tests {
     #[test]
     fn small_and_large_types_are_counted_alike() {
         let rescale = Rescale { slope: 2.0, intercept: -1.0 };
-        let mut small = Tally::new(rescale);
+        let mut small = Tally::new(rescale, None);
         small.add(&[3_i16; WORTH_A_HISTOGRAM]);
         small.add(&[-4_i16]);
-        let mut large = Tally::new(rescale);
+        let mut large = Tally::new(rescale, None);
         large.add(&vec![3.0_f64; WORTH_A_HISTOGRAM]);
         large.add(&[-4.0_f64]);
         assert_eq!(small.statistics(), large.statistics());
@@ -154,29 +167,29 @@ mod tests {
 
     #[test]
     fn fractions_and_many_values_are_no_labels() {
-        let mut fractions = Tally::new(Rescale { slope: 0.5, intercept: 0.0 });
+        let mut fractions = Tally::new(Rescale { slope: 0.5, intercept: 0.0 }, None);
         fractions.add(&[1_u8, 2]);
         assert_eq!(fractions.counts(), None);
-        let mut many = Tally::new(Rescale::IDENTITY);
+        let mut many = Tally::new(Rescale::IDENTITY, None);
         many.add(&(0..=60_u8).collect::<Vec<_>>());
         assert_eq!(many.counts(), None);
     }
 
     #[test]
     fn the_ends_of_each_small_type_are_counted() {
-        let mut tally = Tally::new(Rescale::IDENTITY);
+        let mut tally = Tally::new(Rescale::IDENTITY, None);
         tally.add(&[[i16::MIN; WORTH_A_HISTOGRAM], [i16::MAX; WORTH_A_HISTOGRAM]].concat());
         assert_eq!(tally.counts(), Some(BTreeMap::from([(-32768, 4096), (32767, 4096)])));
-        let mut tally = Tally::new(Rescale::IDENTITY);
+        let mut tally = Tally::new(Rescale::IDENTITY, None);
         tally.add(&[u16::MAX; WORTH_A_HISTOGRAM]);
         assert_eq!(tally.statistics().max, Some(65535.0));
     }
 
     #[test]
     fn nothing_finite_has_no_mean() {
-        let mut tally = Tally::new(Rescale::IDENTITY);
+        let mut tally = Tally::new(Rescale::IDENTITY, None);
         tally.add(&[f32::NAN]);
-        let expected = Statistics { min: None, max: None, mean: None, nonfinite: 1 };
+        let expected = Statistics { min: None, max: None, mean: None, nonfinite: 1, padding: 0 };
         assert_eq!(tally.statistics(), expected);
     }
 }

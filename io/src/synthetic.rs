@@ -8,6 +8,7 @@ use crate::affine::{Affine, length};
 use crate::geometry::{Geometry, GeometryError};
 use crate::label::LabelVolume;
 use crate::source::SourceHeader;
+use crate::viewing::Viewing;
 use crate::volume::{Rescale, Volume};
 use crate::voxels::Voxels;
 
@@ -58,6 +59,7 @@ pub fn ellipsoid_on(
         rescale: Rescale::IDENTITY,
         geometry: geometry.clone(),
         modality: None,
+        viewing: Viewing::default(),
         source: SourceHeader::default(),
     };
     (volume, LabelVolume { labels, geometry, source: SourceHeader::default() })

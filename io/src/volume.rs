@@ -7,6 +7,7 @@ use crate::axes::AxisOrder;
 use crate::geometry::{Geometry, GeometryError};
 use crate::source::SourceHeader;
 use crate::statistics::{Statistics, Tally};
+use crate::viewing::Viewing;
 use crate::voxels::{Scalar, Voxels, with_voxels};
 
 /// What stored numbers stand for: `slope * stored + intercept`.
@@ -87,6 +88,8 @@ pub struct Volume {
     pub geometry: Geometry,
     /// How they were taken, where the file says so (NIfTI does not).
     pub modality: Option<Modality>,
+    /// How they are to be looked at, where the file says so.
+    pub viewing: Viewing,
     /// What an export carries over from the file they came from.
     pub source: SourceHeader,
 }
@@ -112,7 +115,14 @@ impl Volume {
         if voxels.shape() != geometry.shape() {
             return Err(GeometryError::Shape { expected: geometry.shape(), found: voxels.shape() });
         }
-        Ok(Self { voxels, rescale, geometry, modality: None, source: SourceHeader::default() })
+        Ok(Self {
+            voxels,
+            rescale,
+            geometry,
+            modality: None,
+            viewing: Viewing::default(),
+            source: SourceHeader::default(),
+        })
     }
 
     /// Depth, height, width.
@@ -154,10 +164,26 @@ impl Volume {
         })
     }
 
-    /// Extremes and mean of the values.
+    /// All values, with the smallest one of the picture in place of padding: for programs that
+    /// would take what padding is stored as, often far below anything real, for a value.
+    ///
+    /// # Shapes
+    /// - output: `[depth, height, width]`
+    pub fn to_f32_without_padding(&self) -> Array3<f32> {
+        let (Some(padding), Some(smallest)) = (self.viewing.padding, self.statistics().min) else {
+            return self.to_f32();
+        };
+        with_voxels!(&self.voxels, array => array.mapv(|stored| {
+            let stored = stored.to_f64();
+            let value = if padding.holds(stored) { smallest } else { self.rescale.apply(stored) };
+            value as f32
+        }))
+    }
+
+    /// Extremes and mean of the values, of padding none.
     pub fn statistics(&self) -> Statistics {
         with_voxels!(&self.voxels, array => {
-            let mut tally = Tally::new(self.rescale);
+            let mut tally = Tally::new(self.rescale, self.viewing.padding);
             for slice in array.outer_iter() {
                 match slice.as_slice() {
                     Some(stored) => tally.add(stored),
@@ -176,6 +202,7 @@ impl Volume {
             rescale: self.rescale,
             geometry: self.geometry.reoriented(order),
             modality: self.modality.clone(),
+            viewing: self.viewing.clone(),
             source: self.source.clone(),
         }
     }
@@ -185,6 +212,7 @@ impl Volume {
 mod tests {
     use super::*;
     use crate::affine::Affine;
+    use crate::viewing::Padding;
 
     fn stored_as_i16() -> Volume {
         let geometry =
@@ -221,6 +249,19 @@ mod tests {
             (Some(1.0), Some(4.0), Some(2.5))
         );
         assert_eq!(statistics.nonfinite, 2);
+    }
+
+    #[test]
+    fn padding_keeps_its_value_and_counts_for_nothing() {
+        let mut volume = stored_as_i16();
+        assert_eq!(volume.to_f32_without_padding(), volume.to_f32());
+        volume.viewing.padding = Padding::between(11.0, 0.0);
+        let statistics = volume.statistics();
+        assert_eq!((statistics.min, statistics.padding), (Some(-994.0), 6));
+        assert_eq!(volume.value([0, 0, 3]), -998.5);
+        assert_eq!(volume.to_f32_without_padding()[[0, 0, 3]], -994.0);
+        assert_eq!(volume.to_f32_without_padding()[[0, 1, 2]], -994.0);
+        assert_eq!(volume.to_f32_without_padding()[[0, 1, 3]], -993.5);
     }
 
     #[test]

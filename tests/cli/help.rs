@@ -82,6 +82,8 @@ fn predict_explains_its_options() {
                                         repeat their neighbors, of several at one place the first
                                         counts, uneven ones are placed evenly, and a tilted gantry makes
                                         a sheared grid
+          --segment <NUMBER>            Which segment of a DICOM segmentation, the others being
+                                        background; needed where segments overlap
           --reference <PATH>            Reference masks to score against: a folder, or a file for a
                                         single input
           --montage                     Draw a picture per case too: slices with outlines
@@ -181,6 +183,8 @@ fn info_and_networks_explain_themselves() {
           --accept-flaws        Take a flawed DICOM series for an even stack: missing slices repeat
                                 their neighbors, of several at one place the first counts, uneven ones
                                 are placed evenly, and a tilted gantry makes a sheared grid
+          --segment <NUMBER>    Which segment of a DICOM segmentation, the others being background;
+                                needed where segments overlap
       -h, --help                Print help
 
     Output:

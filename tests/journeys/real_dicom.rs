@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{Sandbox, larger_data};
 
 /// Files that are refused though others read them, and why.
-const REFUSED: [(&str, &str); 12] = [
+const REFUSED: [(&str, &str); 13] = [
     ("partial_overlaps.dcm", "segments 1 and 2 in one"),
     ("seg_image_ct_binary_overlap.dcm", "segments 1 and 2 in one"),
     ("highdicom/seg_image_sm_", "tiles of a microscope slide"),
@@ -22,6 +22,7 @@ const REFUSED: [(&str, &str); 12] = [
     ("pydicom/examples_palette.dcm", "found colors (PALETTE COLOR"),
     ("pydicom/examples_rgb_color.dcm", "found colors (RGB"),
     ("pydicom/examples_ybr_color.dcm", "found colors (YBR_FULL_422"),
+    ("pydicom/badVR.dcm", "the number of frames to be from 1 to 131072, found no number"),
     ("pydicom/liver_", "the per-frame functional groups to be 1"),
 ];
 
@@ -77,9 +78,24 @@ fn compare_values(name: &str, entry: &Value, fact: &Value) {
         near(&entry["max"], most - value("min"), name);
         return;
     }
+    if entry["padding"]["voxels"].as_f64().unwrap_or(0.0) > 0.0 {
+        return compare_padded(name, entry, [value("min"), value("max"), value("mean")]);
+    }
     for key in ["min", "max", "mean"] {
         near(&entry[key], value(key), name);
     }
+}
+
+/// Padding counts for the others as any value does; here it is of one value.
+fn compare_padded(name: &str, entry: &Value, [min, max, mean]: [f64; 3]) {
+    let padding = &entry["padding"];
+    assert_eq!(padding["from"], padding["to"], "{name}");
+    let (value, count) = (padding["from"].as_f64().unwrap(), padding["voxels"].as_f64().unwrap());
+    let all: f64 = numbers(&entry["shape"]).iter().product();
+    let number = |key: &str| entry[key].as_f64().unwrap();
+    assert_eq!((number("min").min(value), number("max").max(value)), (min, max), "{name}");
+    let with_padding = (number("mean") * (all - count) + value * count) / all;
+    assert!((with_padding - mean).abs() < 1e-6 * mean.abs(), "{name}: {with_padding} for {mean}");
 }
 
 /// Size, directions and place as ITK has them; between single slices it knows no distance.
@@ -181,5 +197,57 @@ fn info_agrees_with_itk_on_dicom_series() {
     for entry in entries.as_array().unwrap() {
         assert_eq!(entry["shape"], serde_json::json!([84, 128, 19]));
         near(&entry["spacing_mm"][2], 3.0, folder);
+    }
+}
+
+/// Segmentations of dcmqi and the label maps that it made them of, voxel by voxel.
+#[test]
+fn segmentations_are_the_label_maps_that_they_were_made_of() {
+    let Some(data) = larger_data("DICOM segmentations and what they were made of") else { return };
+    let data = data.join("formats/dicom/dcmqi_segmentations");
+    let sandbox = Sandbox::new();
+    let convert = |from: &str, to: &str, options: &str| {
+        let from = data.join(from).display().to_string();
+        sandbox.lamina(&format!("convert --labels {from} {to} {options}")).exits(0);
+        let file = std::fs::read(sandbox.path(to)).unwrap();
+        let placement = sandbox.lamina(&format!("info --json {to}")).exits(0).json();
+        std::fs::remove_file(sandbox.path(to)).unwrap();
+        (file[352..].to_vec(), placement[0]["affine"].clone(), placement[0]["shape"].clone())
+    };
+    // Frames are left out where there is nothing in them: on the grid of the scan, or of what is
+    // left, which for these has the slices of the scan.
+    for (segmentation, options, labels) in [
+        ("liver.dcm", "", "liver_seg.nrrd"),
+        ("23x38x3/seg/label.seg", "", "23x38x3/nrrd/label.nrrd"),
+        ("23x38x3", "--series 1", "23x38x3/nrrd/label.nrrd"),
+        ("24x38x3/seg/label.seg", "", "24x38x3/nrrd/label.nrrd"),
+        ("24x38x3", "--series 1", "24x38x3/nrrd/label.nrrd"),
+        ("sparse-labelmap-noppv.dcm", "", "sparse_labelmap_noppv_seg.nrrd"),
+        ("sparse-labelmap-ppv5.dcm", "", "sparse_labelmap_ppv5_seg.nrrd"),
+    ] {
+        let (found, place, shape) = convert(segmentation, "found.nii", options);
+        let (expected, its_place, its_shape) = convert(labels, "expected.nii", "");
+        assert_eq!(shape, its_shape, "{segmentation}");
+        assert!(found == expected, "{segmentation} differs from {labels}");
+        for row in 0..3 {
+            for (found, expected) in numbers(&place[row]).into_iter().zip(numbers(&its_place[row]))
+            {
+                assert!((found - expected).abs() < 1e-4, "{segmentation}: {place}");
+            }
+        }
+    }
+
+    // Segments that overlap are taken one by one; dcmqi packs the others together.
+    let overlapping = data.join("partial_overlaps.dcm").display().to_string();
+    let run = sandbox.lamina(&format!("convert --labels {overlapping} out.nii")).exits(1);
+    assert!(run.stderr.contains("or one segment to be chosen, found segments 1 and 2"), "{run}");
+    let facts = std::fs::read_to_string(data.join("../../../expected.json")).unwrap();
+    let facts: Value = serde_json::from_str(&facts).unwrap();
+    let known = &facts["files"]["formats/dicom/dcmqi_segmentations/partial_overlaps.dcm"]["seg"];
+    for segment in 1..=5 {
+        let run = format!("info --json {overlapping} --segment {segment}");
+        let found = sandbox.lamina(&run).exits(0).json()[0]["labels"][segment.to_string()].clone();
+        let counts = &known["frames_and_nonzero_per_segment"][segment.to_string()];
+        assert_eq!(found, counts[1], "segment {segment}");
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, bail};
 use clap::Args;
 use lamina_io::{
-    FileInfo, Limits, ReadOptions, SeriesChoice, SeriesInfo, files_of, is_supported_name,
-    read_info_of, series_in,
+    FileInfo, Limits, PaddingInfo, ReadOptions, SeriesChoice, SeriesInfo, Window, files_of,
+    is_supported_name, read_info_of, series_in,
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -66,6 +66,10 @@ struct Facts {
     dtype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     modality: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    padding: Option<PaddingInfo>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    windows: Vec<Window>,
     min: Option<f64>,
     max: Option<f64>,
     mean: Option<f64>,
@@ -259,6 +263,8 @@ impl Facts {
             affine: info.affine,
             orientation: info.orientation,
             dtype: info.dtype.name(),
+            padding: info.padding,
+            windows: info.windows,
             min: info.min,
             max: info.max,
             mean: info.mean,
@@ -305,6 +311,16 @@ fn card(facts: &Facts) -> String {
             format!("{} to {}, mean {}", short(facts.min), short(facts.max), short(facts.mean)),
         ),
     ]);
+    if let Some(PaddingInfo { from, to, voxels }) = facts.padding {
+        let value = short(Some(from));
+        let range = if from == to { value } else { format!("{value} to {}", short(Some(to))) };
+        lines.push(("padding", format!("{range}, {}", count(voxels as usize, "voxel"))));
+    }
+    for window in &facts.windows {
+        let name = window.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+        let (center, width) = (short(Some(window.center)), short(Some(window.width)));
+        lines.push(("window", format!("center {center}, width {width}{name}")));
+    }
     if facts.nonfinite > 0 {
         lines.push(("not finite", count(facts.nonfinite as usize, "value")));
     }

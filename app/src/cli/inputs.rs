@@ -31,13 +31,18 @@ pub struct SeriesArgs {
     /// makes a sheared grid.
     #[arg(long)]
     pub accept_flaws: bool,
+
+    /// Which segment of a DICOM segmentation, the others being background; needed where
+    /// segments overlap.
+    #[arg(long, value_name = "NUMBER")]
+    pub segment: Option<u16>,
 }
 
 impl SeriesArgs {
     /// As options for reading.
     pub fn reading(self, volume: Option<usize>) -> ReadOptions {
-        let Self { series, accept_flaws } = self;
-        ReadOptions { volume, series, accept_flaws, ..ReadOptions::default() }
+        let Self { series, accept_flaws, segment } = self;
+        ReadOptions { volume, series, accept_flaws, segment, ..ReadOptions::default() }
     }
 }
 

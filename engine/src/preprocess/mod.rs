@@ -133,7 +133,8 @@ impl Preprocessor {
     /// [`EngineError::Input`] for voxels that are not numbers, for a volume without
     /// contrast, or where a spacing is wanted and the volume has none or a far larger one.
     pub fn prepare(&self, volume: &Volume) -> Result<Prepared, EngineError> {
-        let mut voxels = volume.to_f32();
+        // What is no part of the picture must not set the scale, nor bleed into its neighbors.
+        let mut voxels = volume.to_f32_without_padding();
         refuse_non_finite(&voxels)?;
         let order = self.config.plane.axis_order(&volume.geometry);
         if order != AxisOrder::identity() {

@@ -51,11 +51,21 @@ fn check_size(format: &PixelFormat, width: u64, height: u64) -> Result<(), Strin
 }
 
 /// Numbers in the bytes that are allocated for them.
-fn as_allocated(numbers: impl Iterator<Item = i32>, format: &PixelFormat) -> Vec<u8> {
+fn as_allocated(numbers: impl ExactSizeIterator<Item = i32>, format: &PixelFormat) -> Vec<u8> {
+    fn each<const N: usize>(
+        numbers: impl ExactSizeIterator<Item = i32>,
+        bytes: impl Fn(i32) -> [u8; N],
+    ) -> Vec<u8> {
+        let mut out = vec![0; N * numbers.len()];
+        for (place, number) in out.as_chunks_mut().0.iter_mut().zip(numbers) {
+            *place = bytes(number);
+        }
+        out
+    }
     match format.bits_allocated {
-        8 => numbers.map(|n| n as u8).collect(),
-        16 => numbers.flat_map(|n| (n as u16).to_le_bytes()).collect(),
-        _ => numbers.flat_map(i32::to_le_bytes).collect(),
+        8 => each(numbers, |n| [n as u8]),
+        16 => each(numbers, |n| (n as u16).to_le_bytes()),
+        _ => each(numbers, i32::to_le_bytes),
     }
 }
 
@@ -177,6 +187,9 @@ fn without_fill(packed: &[u8]) -> Cow<'_, [u8]> {
     [&packed[..data], &[0xff, 0xd9]].concat().into()
 }
 
+/// Pixels that tiles have on average at least; those of pathology have 256 x 256.
+const LEAST_TILE: u64 = 1024;
+
 fn jpeg_2000(packed: &[u8], format: &PixelFormat) -> Result<Vec<u8>, String> {
     // The codestream starts with SOC and SIZ, ISO 15444-1, annex A.5.1, in a box or not.
     let start = packed.windows(4).position(|bytes| bytes == [0xff, 0x4f, 0xff, 0x51]);
@@ -186,6 +199,17 @@ fn jpeg_2000(packed: &[u8], format: &PixelFormat) -> Result<Vec<u8>, String> {
         four.map_or(0, |&four| u64::from(u32::from_be_bytes(four)))
     };
     check_size(format, number(0).saturating_sub(number(8)), number(4).saturating_sub(number(12)))?;
+    // For each component and tile the decoder keeps tables of some kilobytes.
+    let across = |size: usize, tile: usize, first: usize| {
+        number(size).saturating_sub(number(first)).div_ceil(number(tile).max(1))
+    };
+    let tiles = across(0, 16, 24).saturating_mul(across(4, 20, 28));
+    if size[32..34] != [0, 1] {
+        return Err("several components".to_owned());
+    }
+    if tiles > 1 + format.pixels() as u64 / LEAST_TILE {
+        return Err(format!("{tiles} tiles"));
+    }
     let image = jpeg2k::Image::from_bytes(packed).map_err(|error| error.to_string())?;
     let [component] = image.components() else { return Err("several components".to_owned()) };
     check_size(format, component.width().into(), component.height().into())?;

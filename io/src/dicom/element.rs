@@ -5,7 +5,6 @@
 //! left to `frames.rs` and `seg.rs`. PS3.5, section 7.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// Group and element number.
 pub(super) type Tag = u32;
@@ -40,6 +39,16 @@ const UNDEFINED: u32 = u32::MAX;
 /// How deep sequences may lie in each other. Reports go a dozen levels deep.
 const DEEPEST: usize = 48;
 
+/// Elements of one data set or item. Those of makers have a few thousand.
+const MOST_ELEMENTS: usize = 1 << 14;
+
+/// Items of a sequence that are looked at: one for each frame of the longest file, and one more,
+/// so that too many are noticed.
+const MOST_ITEMS: usize = (1 << 17) + 1;
+
+/// Bytes of text and of decimal numbers that are looked at.
+const LONGEST_TEXT: usize = 4 << 20;
+
 /// An element without its value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
@@ -62,7 +71,8 @@ struct Span {
 #[derive(Debug, Default)]
 pub(super) struct Elements<'a> {
     bytes: &'a [u8],
-    spans: BTreeMap<Tag, Span>,
+    /// Where the value of each is, by tag; the first counts where one comes twice.
+    spans: Vec<(Tag, Span)>,
 }
 
 /// The element at `at`.
@@ -114,22 +124,38 @@ impl<'a> Elements<'a> {
         encoding: Encoding,
         until: impl Fn(&Head) -> bool,
     ) -> Result<(Self, Option<(usize, Head)>), Stop> {
-        let mut spans = BTreeMap::new();
+        let mut spans: Vec<(Tag, Span)> = Vec::new();
         while at < bytes.len() {
             let head = head(bytes, at, encoding)?;
             if until(&head) {
                 return Ok((Self { bytes, spans }, Some((at, head))));
             }
             let (span, next) = value(bytes, &head, encoding, 0)?;
-            spans.entry(head.tag).or_insert(span);
+            // Elements come in order, as a rule.
+            let place = match spans.last() {
+                Some((last, _)) if *last < head.tag => Err(spans.len()),
+                None => Err(0),
+                Some(_) => spans.binary_search_by_key(&head.tag, |(tag, _)| *tag),
+            };
+            if let Err(place) = place {
+                if spans.len() == MOST_ELEMENTS {
+                    return Err(Stop::Broken("more elements than a data set has"));
+                }
+                spans.insert(place, (head.tag, span));
+            }
             at = next;
         }
         Ok((Self { bytes, spans }, None))
     }
 
+    fn span(&self, tag: Tag) -> Option<Span> {
+        let place = self.spans.binary_search_by_key(&tag, |(tag, _)| *tag).ok()?;
+        self.spans.get(place).map(|(_, span)| *span)
+    }
+
     /// The bytes of a value, but for an empty one.
     fn raw(&self, tag: Tag) -> Option<(&'a [u8], Encoding)> {
-        let span = self.spans.get(&tag)?;
+        let span = self.span(tag)?;
         let bytes = self.bytes.get(span.start..span.end)?;
         (!bytes.is_empty()).then_some((bytes, span.encoding))
     }
@@ -144,7 +170,7 @@ impl<'a> Elements<'a> {
 
     /// A value of letters and digits, without what pads it.
     pub(super) fn text(&self, tag: Tag) -> Option<Cow<'a, str>> {
-        let bytes = self.bytes(tag)?;
+        let bytes = self.bytes(tag).filter(|bytes| bytes.len() <= LONGEST_TEXT)?;
         let text = String::from_utf8_lossy(bytes);
         let trimmed = text.trim_matches(|c: char| c == '\0' || c.is_whitespace());
         (!trimmed.is_empty()).then(|| Cow::Owned(trimmed.to_owned()))
@@ -183,23 +209,34 @@ impl<'a> Elements<'a> {
         Some(if encoding.big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) })
     }
 
-    pub(super) fn double(&self, tag: Tag) -> Option<f64> {
+    pub(super) fn single(&self, tag: Tag) -> Option<f32> {
         let (bytes, encoding) = self.raw(tag)?;
-        let eight = *bytes.first_chunk()?;
-        Some(if encoding.big_endian {
-            f64::from_be_bytes(eight)
-        } else {
-            f64::from_le_bytes(eight)
-        })
+        let four = *bytes.first_chunk()?;
+        Some(if encoding.big_endian { f32::from_be_bytes(four) } else { f32::from_le_bytes(four) })
+    }
+
+    pub(super) fn double(&self, tag: Tag) -> Option<f64> {
+        self.doubles(tag)?.first().copied()
+    }
+
+    /// At most three.
+    pub(super) fn doubles(&self, tag: Tag) -> Option<Vec<f64>> {
+        let (bytes, encoding) = self.raw(tag)?;
+        let (eights, _) = bytes.as_chunks();
+        let number = |&eight: &[u8; 8]| {
+            if encoding.big_endian { f64::from_be_bytes(eight) } else { f64::from_le_bytes(eight) }
+        };
+        Some(eights.iter().take(3).map(number).collect())
     }
 
     /// The items of a sequence; none where it is no sequence.
     pub(super) fn items(&self, tag: Tag) -> Vec<Elements<'a>> {
-        let Some(&Span { start, end, encoding }) = self.spans.get(&tag) else { return Vec::new() };
+        let Some(Span { start, end, encoding }) = self.span(tag) else { return Vec::new() };
         let Some(bytes) = self.bytes.get(..end) else { return Vec::new() };
         let mut items = Vec::new();
         let mut at = start;
         while at < end
+            && items.len() < MOST_ITEMS
             && let Ok(head) = head(bytes, at, encoding)
             && head.tag == ITEM
         {

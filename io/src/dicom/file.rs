@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::element::{Elements, Encoding, Head, Stop, head, is_type};
 use super::syntax::Syntax;
@@ -17,6 +18,9 @@ use crate::read::Limits;
 
 /// What is read of a file at first; most headers are shorter.
 const FIRST_BYTES: usize = 64 * 1024;
+
+/// Most bytes before the pixels that are read, or of a file without any.
+const MOST_HEADER_BYTES: u64 = 512 << 20;
 
 /// Where the pixels are.
 #[derive(Clone, Copy, Debug)]
@@ -86,13 +90,23 @@ impl DicomFile {
         let mut bytes = Vec::new();
         let mut wanted = FIRST_BYTES;
         loop {
-            let missing = (wanted - bytes.len()) as u64;
+            let missing = (wanted as u64).min(MOST_HEADER_BYTES) - bytes.len() as u64;
             let fail = |source| VolumeError::Read { path: path.to_owned(), source };
             file.by_ref().take(missing).read_to_end(&mut bytes).map_err(fail)?;
-            let whole = bytes.len() < wanted || bytes.len() as u64 >= file_bytes;
-            match Self::parse(path, &bytes, file_bytes, limits) {
+            let whole = bytes.len() as u64 >= file_bytes;
+            let parsed = match Self::parse(path, &bytes, file_bytes, limits) {
+                // What was read may end just where an element does.
+                Ok(parsed) if parsed.0.pixels.is_none() && !whole => Err(Stop::Short),
+                parsed => parsed,
+            };
+            match parsed {
                 Ok(parsed) => return Ok(Self { bytes: parsed.1.unwrap_or(bytes), ..parsed.0 }),
-                Err(Stop::Short) if !whole && wanted as u64 <= limits.max_bytes / 4 => wanted *= 4,
+                Err(Stop::Short) if !whole && (wanted as u64) < MOST_HEADER_BYTES => wanted *= 4,
+                Err(Stop::Short) if !whole => {
+                    let found = "more bytes before any pixels than that";
+                    let expected = format!("within {MOST_HEADER_BYTES} bytes");
+                    return Err(Fault::new("the header", expected, found).at(path));
+                }
                 Err(Stop::Short) => {
                     return Err(VolumeError::Truncated {
                         path: path.to_owned(),
@@ -185,7 +199,7 @@ impl DicomFile {
     /// Lets go of the header. What is deflated stays whole.
     pub(super) fn into_source(self) -> PixelSource {
         let bytes = if self.syntax.deflated { Some(self.bytes) } else { None };
-        PixelSource { path: self.path, bytes, file: None }
+        PixelSource { path: self.path, bytes, file: Mutex::new(None) }
     }
 }
 
@@ -202,22 +216,22 @@ fn inflate(packed: &[u8], limits: &Limits) -> Result<Vec<u8>, Stop> {
     Ok(bytes)
 }
 
-/// Where pixels are read from, piece by piece.
+/// Where pixels are read from, piece by piece and by several threads.
 #[derive(Debug)]
 pub(super) struct PixelSource {
     pub(super) path: PathBuf,
     bytes: Option<Vec<u8>>,
-    file: Option<File>,
+    file: Mutex<Option<File>>,
 }
 
 impl PixelSource {
     pub(super) fn of(path: &Path) -> Self {
-        Self { path: path.to_owned(), bytes: None, file: None }
+        Self { path: path.to_owned(), bytes: None, file: Mutex::new(None) }
     }
 
     /// Appends `count` bytes from `start` on, as far as they are there.
     pub(super) fn read(
-        &mut self,
+        &self,
         start: u64,
         count: u64,
         out: &mut Vec<u8>,
@@ -233,17 +247,47 @@ impl PixelSource {
             .map_err(|source| VolumeError::Read { path: self.path.clone(), source })
     }
 
-    fn read_file(&mut self, start: u64, count: u64, out: &mut Vec<u8>) -> io::Result<usize> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(File::open(&self.path)?),
+    /// Fills `place` from `start` on, as far as bytes are there, and says how far.
+    pub(super) fn fill(&self, start: u64, place: &mut [u8]) -> Result<usize, VolumeError> {
+        if let Some(bytes) = &self.bytes {
+            let start = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
+            let count = place.len().min(bytes.len() - start);
+            place[..count].copy_from_slice(&bytes[start..start + count]);
+            return Ok(count);
+        }
+        let fill = |file: &mut File| {
+            file.seek(SeekFrom::Start(start))?;
+            let mut filled = 0;
+            while filled < place.len() {
+                match file.read(&mut place[filled..]) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(filled)
         };
-        file.seek(SeekFrom::Start(start))?;
-        file.take(count).read_to_end(out)
+        self.with_file(fill).map_err(|source| VolumeError::Read { path: self.path.clone(), source })
+    }
+
+    fn read_file(&self, start: u64, count: u64, out: &mut Vec<u8>) -> io::Result<usize> {
+        self.with_file(|file| {
+            file.seek(SeekFrom::Start(start))?;
+            file.take(count).read_to_end(out)
+        })
+    }
+
+    fn with_file<T>(&self, work: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *file {
+            Some(file) => work(file),
+            none => work(none.insert(File::open(&self.path)?)),
+        }
     }
 
     /// Lets go of the open file.
-    pub(super) fn close(&mut self) {
-        self.file = None;
+    pub(super) fn close(&self) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -3,6 +3,7 @@
 //! One frame is one slice, in a file of its own or among others. How slices become a volume
 //! is left to `series.rs`.
 
+use super::display;
 use super::element::Elements;
 use super::file::{DicomFile, PixelElement, PixelKind};
 use super::syntax::Syntax;
@@ -10,11 +11,12 @@ use super::tags;
 use crate::affine::{cross, dot, length};
 use crate::error::VolumeError;
 use crate::image::Fault;
+use crate::viewing::{Padding, Window};
 use crate::volume::{Modality, Rescale};
 use crate::voxels::StoredType;
 
 /// Frames of one file. A whole-body PET over time has tens of thousands.
-const MOST_FRAMES: i64 = 1 << 20;
+const MOST_FRAMES: i64 = 1 << 17;
 
 /// How pixels are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +98,11 @@ pub(super) struct Frame {
 }
 
 /// What may differ between slices of one series at one place, as text.
-pub(super) type Traits = [Option<String>; 7];
+pub(super) type Traits = [Option<String>; 8];
 
 /// What they are, in the same order.
-pub(super) const TRAIT_NAMES: [&str; 7] =
-    ["stack", "b-value", "echo", "time", "acquisition", "sequence", "image type"];
+pub(super) const TRAIT_NAMES: [&str; 8] =
+    ["stack", "b-value", "gradient", "echo", "time", "acquisition", "sequence", "image type"];
 
 /// A file's frames.
 #[derive(Debug)]
@@ -118,6 +120,9 @@ pub(super) struct Instance {
     pub(super) number: Option<i64>,
     pub(super) modality: String,
     pub(super) segmentation: bool,
+    pub(super) padding: Option<Padding>,
+    /// Those of the frame in the middle.
+    pub(super) windows: Vec<Window>,
     pub(super) frames: Vec<Frame>,
 }
 
@@ -145,8 +150,9 @@ impl Instance {
         check_room(file, &pixels, &format, count).map_err(|fault| fault.at(&file.path))?;
         file.syntax.refuse_foreign().map_err(|fault| fault.at(&file.path))?;
         let lookup = lookup(&elements, format.signed).map_err(|fault| fault.at(&file.path))?;
-        let frames =
-            Frames::of(&elements, &image_type).list(count).map_err(|fault| fault.at(&file.path))?;
+        let groups = Frames::of(&elements, &image_type);
+        let frames = groups.list(count).map_err(|fault| fault.at(&file.path))?;
+        let windows = groups.windows(&frames[frames.len() / 2], &format, lookup.is_some());
         let modality: String = elements.text(tags::MODALITY).unwrap_or_default().into();
         Ok(Self {
             path: file.path.clone(),
@@ -164,6 +170,8 @@ impl Instance {
             number: elements.integer(tags::INSTANCE_NUMBER),
             modality,
             segmentation: is_segmentation(&class),
+            padding: display::padding(&elements, &format),
+            windows,
             frames,
         })
     }
@@ -197,8 +205,7 @@ pub(super) fn is_segmentation(class: &str) -> bool {
 /// Whether a data set is the directory of a medium.
 pub(super) fn is_directory(file: &DicomFile) -> bool {
     let elements = file.elements();
-    // (0004,1220) is its sequence of records.
-    elements.has(0x0004_1220) || elements.has(0x0004_1130)
+    elements.has(tags::DIRECTORY_RECORD_SEQUENCE) || elements.has(tags::FILE_SET_ID)
 }
 
 /// What an object is that has no pixels.
@@ -215,7 +222,7 @@ fn without_pixels(class: &str, elements: &Elements) -> String {
         storage if storage.starts_with("91.") => "annotations of microscopy",
         storage if storage.starts_with("66.") => "a registration or fiducials",
         storage if storage.starts_with("11.") => "a presentation state",
-        _ if elements.has(0x0004_1220) => "a DICOMDIR",
+        _ if elements.has(tags::DIRECTORY_RECORD_SEQUENCE) => "a DICOMDIR",
         _ => "a data set",
     };
     format!("{name} without pixels")
@@ -443,6 +450,30 @@ impl<'a> Frames<'a> {
         })
     }
 
+    fn windows(&self, frame: &Frame, format: &PixelFormat, lookup: bool) -> Vec<Window> {
+        let none = Elements::default();
+        let own = self.each.get(frame.index as usize).unwrap_or(&none);
+        let sequence = tags::FRAME_VOI_LUT_SEQUENCE;
+        let groups = [&own.item(sequence), &self.shared.item(sequence), self.elements];
+        display::windows(&groups, format, frame.rescale, lookup)
+    }
+
+    /// Where the standard has a place for it, or where makers had theirs before.
+    fn b_value(&self) -> Option<f64> {
+        let elements = self.elements;
+        elements
+            .double(tags::DIFFUSION_B_VALUE)
+            .or_else(|| elements.decimal(tags::SIEMENS_B_VALUE))
+            .or_else(|| elements.single(tags::PHILIPS_B_VALUE).map(f64::from))
+            .or_else(|| elements.double(tags::UIH_B_VALUE))
+            // A billion and more says that several follow; three others say what else.
+            .or_else(|| {
+                let text = elements.text(tags::GE_B_VALUE)?;
+                let first: f64 = text.split('\\').next()?.trim().parse().ok()?;
+                Some(if first >= 1e9 { first - 1e9 } else { first })
+            })
+    }
+
     /// In the order in which they are tried for telling frames apart.
     fn traits(&self, own: &Elements) -> Traits {
         let top = |tag| self.elements.text(tag).map(std::borrow::Cow::into_owned);
@@ -452,9 +483,18 @@ impl<'a> Frames<'a> {
         };
         let content = own.item(tags::FRAME_CONTENT_SEQUENCE);
         let b_value = double(tags::MR_DIFFUSION_SEQUENCE, tags::DIFFUSION_B_VALUE)
-            .or_else(|| self.elements.double(tags::DIFFUSION_B_VALUE).map(|b| b.to_string()))
-            .or_else(|| top(tags::SIEMENS_B_VALUE))
-            .or_else(|| top(tags::GE_B_VALUE));
+            .or_else(|| self.b_value().map(|b| b.to_string()));
+        let gradient = groups(tags::MR_DIFFUSION_SEQUENCE)
+            .iter()
+            .map(|item| item.item(tags::DIFFUSION_GRADIENT_DIRECTION_SEQUENCE))
+            .find_map(|item| item.doubles(tags::DIFFUSION_GRADIENT_ORIENTATION))
+            .or_else(|| self.elements.doubles(tags::DIFFUSION_GRADIENT_ORIENTATION))
+            .or_else(|| self.elements.doubles(tags::SIEMENS_GRADIENT_DIRECTION))
+            .map(|direction| {
+                let numbers: Vec<String> =
+                    direction.iter().take(3).map(|n| format!("{n:.4}")).collect();
+                numbers.join(" ")
+            });
         let echo = double(tags::MR_ECHO_SEQUENCE, tags::EFFECTIVE_ECHO_TIME)
             .or_else(|| {
                 top(tags::ECHO_NUMBERS).zip(top(tags::ECHO_TIME)).map(|(n, time)| n + "/" + &time)
@@ -468,6 +508,7 @@ impl<'a> Frames<'a> {
         [
             content.text(tags::STACK_ID).map(std::borrow::Cow::into_owned),
             b_value,
+            gradient,
             echo,
             time,
             top(tags::ACQUISITION_NUMBER),

@@ -2,8 +2,10 @@
 //!
 //! - `element.rs`, `file.rs`, `syntax.rs`: from bytes to the elements of a data set
 //! - `frames.rs`: what they say about pixels and places
+//! - `display.rs`: how it is to be looked at
 //! - `pixels.rs`, `decoders.rs`, `rle.rs`: from packed pixels to numbers
 //! - `series.rs`: from slices to volumes
+//! - `slices.rs`: the voxels of a volume, several slices at a time
 //! - `seg.rs`: segmentations as label maps
 //! - `read.rs`: all of it together
 //! - `pseudonym.rs`: names of cases that do not say who the patient is
@@ -14,6 +16,7 @@
 
 mod choice;
 mod decoders;
+mod display;
 mod element;
 mod file;
 mod frames;
@@ -23,6 +26,7 @@ mod read;
 mod rle;
 mod seg;
 mod series;
+mod slices;
 mod syntax;
 mod tags;
 

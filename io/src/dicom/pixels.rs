@@ -3,6 +3,7 @@
 //! How packed frames are unpacked is left to `decoders.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use super::decoders::{Damage, unpack};
 use super::file::{PixelKind, PixelSource};
@@ -11,6 +12,9 @@ use super::syntax::Packing;
 use crate::error::VolumeError;
 use crate::image::Fault;
 use crate::read::Limits;
+
+/// Fragments of one file: one or a few for each frame.
+const MOST_FRAGMENTS: usize = 1 << 20;
 
 /// The pixels of one file.
 #[derive(Debug)]
@@ -23,7 +27,7 @@ pub(super) struct Pixels {
     start: u64,
     frames: u64,
     /// Where the fragments of each frame are, once that was looked up.
-    fragments: Option<Vec<Vec<(u64, u64)>>>,
+    fragments: OnceLock<Vec<Vec<(u64, u64)>>>,
     offsets: Option<Vec<u64>>,
 }
 
@@ -90,38 +94,42 @@ impl Pixels {
             words: instance.pixels.vr == Some(*b"OW"),
             start: instance.pixels.start,
             frames,
-            fragments: None,
+            fragments: OnceLock::new(),
             offsets: instance.offsets.clone(),
         })
     }
 
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&self) {
         self.source.close();
     }
 
-    /// The numbers of a frame as they are stored, lowest byte first.
-    pub(super) fn frame(&mut self, index: u64, out: &mut Vec<u8>) -> Result<(), VolumeError> {
-        out.clear();
+    /// Bytes that the numbers of a frame take: one for each bit, where pixels are bits.
+    pub(super) fn frame_bytes(&self) -> usize {
+        self.format.pixels() * usize::from(self.format.bits_allocated.max(8)) / 8
+    }
+
+    /// The numbers of a frame as they are stored, lowest byte first, into `out`, which has
+    /// [`Self::frame_bytes`].
+    pub(super) fn frame(&self, index: u64, out: &mut [u8]) -> Result<(), VolumeError> {
         let format = self.format;
-        let bytes_per_pixel = usize::from(format.bits_allocated.max(8)) / 8;
-        let pixels = format.pixels();
+        let bytes = out.len() as u64;
+        if self.packing == Packing::None && format.bits_allocated == 1 {
+            return self.bits(index, out);
+        }
         if self.packing == Packing::None {
-            if format.bits_allocated == 1 {
-                return self.bits(index, out);
-            }
-            let bytes = (pixels * bytes_per_pixel) as u64;
-            self.source.read(self.start + index * bytes, bytes, out)?;
-            self.check(out.len() as u64, bytes)?;
+            let found = self.source.fill(self.start + index * bytes, out)?;
+            self.check(found as u64, bytes)?;
             if self.big_endian {
                 // Bytes of eight bits may be written as words, PS3.5, section 8.1.1.
+                let bytes_per_pixel = usize::from(format.bits_allocated) / 8;
                 let size = if bytes_per_pixel == 1 && self.words { 2 } else { bytes_per_pixel };
                 out.chunks_exact_mut(size).for_each(<[u8]>::reverse);
             }
         } else {
             let packed = self.packed(index)?;
             let decoded = catch_unwind(AssertUnwindSafe(|| unpack(&packed, self.packing, &format)));
-            *out = match decoded {
-                Ok(Ok(bytes)) if bytes.len() == pixels * bytes_per_pixel => bytes,
+            match decoded {
+                Ok(Ok(bytes)) if bytes.len() == out.len() => out.copy_from_slice(&bytes),
                 Ok(Ok(_)) => return Err(self.damaged("another number of pixels")),
                 Ok(Err(Damage::Broken(reason))) => return Err(self.damaged(&reason)),
                 Ok(Err(Damage::Foreign(found))) => {
@@ -129,7 +137,7 @@ impl Pixels {
                     return Err(Fault::new("the packing", expected, found).at(&self.source.path));
                 }
                 Err(_) => return Err(self.damaged("the decoder gave up")),
-            };
+            }
         }
         keep_stored_bits(out, &format);
         Ok(())
@@ -149,7 +157,7 @@ impl Pixels {
     }
 
     /// Pixels of one bit follow each other across bytes and frames, lowest bit first.
-    fn bits(&mut self, index: u64, out: &mut Vec<u8>) -> Result<(), VolumeError> {
+    fn bits(&self, index: u64, out: &mut [u8]) -> Result<(), VolumeError> {
         let pixels = self.format.pixels() as u64;
         let (first, last) = (index * pixels, (index + 1) * pixels);
         let start = first / 16 * 2; // a whole word, for the sake of big endian
@@ -161,22 +169,28 @@ impl Pixels {
         if self.big_endian && self.words {
             packed.chunks_exact_mut(2).for_each(<[u8]>::reverse);
         }
-        out.extend((first..last).map(|bit| {
+        let bit = |bit: u64| {
             let byte = packed.get((bit / 8 - start) as usize).copied().unwrap_or(0);
             byte >> (bit % 8) & 1
-        }));
+        };
+        for (place, at) in out.iter_mut().zip(first..last) {
+            *place = bit(at);
+        }
         Ok(())
     }
 
     /// The packed bytes of a frame.
-    fn packed(&mut self, index: u64) -> Result<Vec<u8>, VolumeError> {
-        if self.fragments.is_none() {
-            self.fragments = Some(self.find_fragments()?);
-        }
-        let pieces = self.fragments.as_ref().and_then(|list| list.get(index as usize)).cloned();
+    fn packed(&self, index: u64) -> Result<Vec<u8>, VolumeError> {
+        let fragments = if let Some(fragments) = self.fragments.get() {
+            fragments
+        } else {
+            let found = self.find_fragments()?;
+            self.fragments.get_or_init(|| found)
+        };
+        let pieces = fragments.get(index as usize);
         let pieces = pieces.ok_or_else(|| self.damaged("a frame without data"))?;
         let mut packed = Vec::new();
-        for (start, length) in pieces {
+        for &(start, length) in pieces {
             let before = packed.len() as u64;
             self.source.read(start, length, &mut packed)?;
             self.check(packed.len() as u64 - before, length)?;
@@ -185,7 +199,7 @@ impl Pixels {
     }
 
     /// Which fragments make which frame. PS3.5, annex A.4.
-    fn find_fragments(&mut self) -> Result<Vec<Vec<(u64, u64)>>, VolumeError> {
+    fn find_fragments(&self) -> Result<Vec<Vec<(u64, u64)>>, VolumeError> {
         let mut items: Vec<(u64, u64)> = Vec::new();
         let mut at = self.start;
         let mut head = Vec::with_capacity(8);
@@ -198,6 +212,9 @@ impl Pixels {
                 break;
             }
             let length = u64::from(u32::from_le_bytes([e, f, g, h]));
+            if items.len() == MOST_FRAGMENTS {
+                return Err(self.damaged("fragments without end"));
+            }
             items.push((at + 8, length));
             at += 8 + length;
         }
@@ -263,12 +280,16 @@ fn keep_stored_bits(bytes: &mut [u8], format: &PixelFormat) {
     }
 }
 
-/// The values of a table for stored numbers of `format`, as `uint16`.
-pub(super) fn look_up(stored: &[u8], format: &PixelFormat, lookup: &Lookup) -> Vec<u8> {
+/// The values of a table for stored numbers of `format`, as `uint16`, into `out`.
+pub(super) fn look_up(stored: &[u8], format: &PixelFormat, lookup: &Lookup, out: &mut [u8]) {
     let last = lookup.values.len() as i64 - 1;
     let value = |number: i64| lookup.values[(number - lookup.first).clamp(0, last) as usize];
-    let mut out = Vec::with_capacity(2 * format.pixels());
-    let mut push = |number: i64| out.extend(value(number).to_le_bytes());
+    let mut places = out.as_chunks_mut().0.iter_mut();
+    let mut push = |number: i64| {
+        if let Some(place) = places.next() {
+            *place = value(number).to_le_bytes();
+        }
+    };
     match (format.bits_allocated, format.signed) {
         (0..=8, false) => stored.iter().for_each(|&byte| push(byte.into())),
         (0..=8, true) => stored.iter().for_each(|&byte| push((byte as i8).into())),
@@ -285,7 +306,6 @@ pub(super) fn look_up(stored: &[u8], format: &PixelFormat, lookup: &Lookup) -> V
             }
         }
     }
-    out
 }
 
 #[cfg(test)]
@@ -323,9 +343,10 @@ mod tests {
     fn a_table_holds_its_ends_for_what_is_outside() {
         let lookup = Lookup { first: -1, values: vec![10, 20, 30] };
         let stored: Vec<u8> = [-5_i16, -1, 0, 1, 9].iter().flat_map(|n| n.to_le_bytes()).collect();
-        let values = look_up(&stored, &format(16, 16, 15, true), &lookup);
+        let mut values = [0; 10];
+        look_up(&stored, &format(16, 16, 15, true), &lookup, &mut values);
         let expected: Vec<u8> =
             [10_u16, 10, 20, 30, 30].iter().flat_map(|n| n.to_le_bytes()).collect();
-        assert_eq!(values, expected);
+        assert_eq!(values, *expected);
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::choice::SeriesInfo;
 use super::element::{Elements, Tag};
 use super::file::DicomFile;
-use super::read::{gather, is_dicom};
+use super::read::{dicom_files, is_dicom};
 use super::tags;
 use crate::read::Limits;
 
@@ -65,9 +65,8 @@ fn first_file(path: &Path) -> Option<PathBuf> {
     if !path.is_dir() {
         return is_dicom(path).then(|| path.to_owned());
     }
-    let mut paths = Vec::new();
-    gather(path, 0, &mut paths).ok()?;
-    paths.into_iter().min()
+    let (paths, _) = dicom_files(path).ok()?;
+    paths.into_iter().next()
 }
 
 /// The values that say who or when, as [`plain`] writes them.

@@ -2,22 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::choice::{SeriesChoice, SeriesInfo, hash, key};
-use super::file::{DicomFile, PixelSource, has_preamble, looks_like};
+use super::file::{DicomFile, has_preamble, looks_like};
 use super::frames::{Instance, is_code, is_directory};
-use super::pixels::{Pixels, look_up};
 use super::seg;
-use super::series::{Slice, Stack, stacks};
+use super::series::{Stack, stacks};
+use super::slices;
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
-use crate::image::{Description, Fault, Image, Sizes, VoxelBytes};
+use crate::image::Image;
 use crate::read::{Limits, ReadOptions};
-use crate::source::SourceHeader;
-use crate::volume::Rescale;
-use crate::voxels::{ByteOrder, Scalar, StoredType, with_type};
 
 /// How deep folders may lie in each other.
 const DEEPEST_FOLDER: usize = 16;
+
+/// Series that a message lists.
+const LISTED: usize = 50;
 
 /// All that is found in a file or folder.
 struct Found {
@@ -25,25 +27,31 @@ struct Found {
     stacks: Vec<Stack>,
     /// Files of the folder that should have been read and could not be.
     unreadable: usize,
+    /// Directories of a medium.
+    directories: usize,
 }
 
 /// Opens the one volume of a file or folder, or the one that the options choose.
 pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeError> {
     let found = find(path, &options.limits)?;
     let index = found.choose(path, options)?;
-    let Found { mut instances, mut stacks, unreadable } = found;
+    let Found { mut instances, mut stacks, unreadable, directories } = found;
+    if directories > 0 {
+        tracing::warn!("the DICOMDIR is ignored: files are found by themselves");
+    }
     let stack = stacks.swap_remove(index);
     let first = stack.slices[0];
     if instances[first.instance].segmentation {
         let scan = |stack: &Stack| {
-            let is_scan = !instances[stack.slices[0].instance].segmentation;
-            let even = is_scan && stack.flaws.is_empty();
-            stack.place.as_ref().ok().filter(|_| even).cloned()
+            let first = &instances[stack.slices[0].instance];
+            let even = !first.segmentation && stack.flaws.is_empty();
+            let grid = stack.place.as_ref().ok().filter(|_| even)?.clone();
+            Some((first.series_uid.clone(), grid))
         };
-        let scans: Vec<Geometry> = stacks.iter().filter_map(scan).collect();
+        let scans: Vec<(String, Geometry)> = stacks.iter().filter_map(scan).collect();
         let instance = instances.swap_remove(first.instance);
         let image = DicomFile::open(&instance.path, &options.limits)
-            .and_then(|file| seg::open(file, &instance, &scans, &options.limits));
+            .and_then(|file| seg::open(file, &instance, scans, options));
         return image.map_err(|error| error.about(path));
     }
     let mut flaws = stack.flaws;
@@ -58,7 +66,7 @@ pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeEr
     }
     let geometry =
         stack.place.map_err(|source| VolumeError::Geometry { path: path.to_owned(), source })?;
-    image(path, instances, stack.slices, geometry, &options.limits)
+    slices::image(path, instances, stack.slices, geometry, &options.limits)
 }
 
 /// The series in a folder, or in a file of several; empty where there is no DICOM.
@@ -86,38 +94,55 @@ pub(crate) fn files(path: &Path, options: &ReadOptions) -> Result<Vec<PathBuf>, 
 fn find(path: &Path, limits: &Limits) -> Result<Found, VolumeError> {
     if !path.is_dir() {
         let instances = vec![Instance::of(&DicomFile::open(path, limits)?)?];
-        return Ok(Found { stacks: stacks(&instances), instances, unreadable: 0 });
+        let stacks = stacks(&instances);
+        return Ok(Found { stacks, instances, unreadable: 0, directories: 0 });
     }
-    let mut paths = Vec::new();
-    gather(path, 0, &mut paths)?;
-    paths.sort();
-    let (mut instances, mut unreadable, mut others) = (Vec::new(), 0, 0);
-    for path in paths {
-        let Ok(file) = DicomFile::open(&path, limits) else {
-            unreadable += 1;
-            continue;
+    let (paths, foreign) = dicom_files(path)?;
+    // `None` for a directory of a medium.
+    let read = |path: &PathBuf| {
+        let file = match DicomFile::open(path, limits) {
+            Ok(file) if is_directory(&file) => return None,
+            Ok(file) => file,
+            Err(error) => return Some(Err(error)),
         };
-        if is_directory(&file) {
-            tracing::info!("a DICOMDIR is ignored: files are found by themselves");
-            continue;
-        }
-        match Instance::of(&file) {
-            Ok(instance) => instances.push(instance),
+        Some(Instance::of(&file))
+    };
+    let all: Vec<Option<Result<Instance, VolumeError>>> = paths.par_iter().map(read).collect();
+    let (mut instances, mut unreadable, mut others, mut directories) = (Vec::new(), 0, 0, 0);
+    for one in all {
+        match one {
+            None => directories += 1,
+            Some(Ok(instance)) => instances.push(instance),
             // Reports, plans and color pictures lie beside scans; what is damaged does not.
-            Err(VolumeError::NotAnImage { .. } | VolumeError::DataType { .. }) => others += 1,
-            Err(_) => unreadable += 1,
+            Some(Err(VolumeError::NotAnImage { .. } | VolumeError::DataType { .. })) => others += 1,
+            Some(Err(_)) => unreadable += 1,
         }
     }
-    tracing::debug!(files = instances.len(), others, unreadable, "folder looked through");
-    Ok(Found { stacks: stacks(&instances), instances, unreadable })
+    tracing::debug!(
+        images = instances.len(),
+        others,
+        unreadable,
+        directories,
+        foreign,
+        "folder looked through"
+    );
+    Ok(Found { stacks: stacks(&instances), instances, unreadable, directories })
 }
 
-/// The files in `folder` and its folders that are DICOM by what they start with.
-pub(super) fn gather(
-    folder: &Path,
-    depth: usize,
-    paths: &mut Vec<PathBuf>,
-) -> Result<(), VolumeError> {
+/// The files in `folder` and its folders that are DICOM by what they start with, in order, and
+/// how many there are that are not.
+pub(super) fn dicom_files(folder: &Path) -> Result<(Vec<PathBuf>, usize), VolumeError> {
+    let mut paths = Vec::new();
+    gather(folder, 0, &mut paths)?;
+    let files = paths.len();
+    let mut paths: Vec<PathBuf> = paths.into_par_iter().filter(|path| is_dicom(path)).collect();
+    paths.sort();
+    let foreign = files - paths.len();
+    Ok((paths, foreign))
+}
+
+/// The files in `folder` and its folders.
+fn gather(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) -> Result<(), VolumeError> {
     let fail = |source| VolumeError::Open { path: folder.to_owned(), source };
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;
@@ -127,7 +152,7 @@ pub(super) fn gather(
             if depth < DEEPEST_FOLDER {
                 gather(&path, depth + 1, paths)?;
             }
-        } else if path.is_file() && is_dicom(&path) {
+        } else if path.is_file() {
             paths.push(path);
         }
     }
@@ -200,7 +225,12 @@ impl Found {
                 },
             }),
             fitting => {
-                let list: Vec<String> = self.list().iter().map(ToString::to_string).collect();
+                let all = self.list();
+                let mut list: Vec<String> =
+                    all.iter().take(LISTED).map(ToString::to_string).collect();
+                if all.len() > LISTED {
+                    list.push(format!("{} more", all.len() - LISTED));
+                }
                 Err(VolumeError::SeriesChoice {
                     path: path.to_owned(),
                     fitting: fitting.len(),
@@ -208,182 +238,5 @@ impl Found {
                 })
             }
         }
-    }
-}
-
-/// How stored numbers become voxels.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Meaning {
-    /// As they are, with one rescaling for all.
-    Stored,
-    /// By the table of their file.
-    Lookup,
-    /// Rescaled here, since each slice has its own.
-    Values,
-}
-
-fn image(
-    path: &Path,
-    instances: Vec<Instance>,
-    slices: Vec<Slice>,
-    geometry: Geometry,
-    limits: &Limits,
-) -> Result<Image, VolumeError> {
-    let first = &instances[slices[0].instance];
-    let rescale = |slice: &Slice| {
-        let instance = &instances[slice.instance];
-        instance.format.values(instance.frames[slice.frame].rescale)
-    };
-    let common = rescale(&slices[0]);
-    let tables = slices.iter().filter(|slice| instances[slice.instance].lookup.is_some()).count();
-    let (meaning, stored, common) = if tables == slices.len() {
-        (Meaning::Lookup, StoredType::U16, Rescale::IDENTITY)
-    } else if tables > 0 {
-        let expected = "in all slices or in none";
-        return Err(Fault::new("the modality LUT", expected, format!("{tables}")).at(path));
-    } else if slices.iter().all(|slice| rescale(slice) == common) {
-        (Meaning::Stored, first.format.stored(), common)
-    } else {
-        (Meaning::Values, StoredType::F32, Rescale::IDENTITY)
-    };
-    let [depth, height, width] = geometry.shape();
-    let dims = vec![width as u64, height as u64, depth as u64];
-    let sizes = Sizes::of(&dims, stored).ok_or_else(|| VolumeError::TooLarge {
-        path: path.to_owned(),
-        reason: "the memory of this machine",
-        limit: limits.max_bytes,
-        declared: u64::MAX,
-    })?;
-    let description = Description {
-        format: "dicom",
-        dims,
-        stored,
-        order: ByteOrder::Little,
-        rescale: common,
-        geometry,
-        modality: first.modality(),
-        source: SourceHeader::default(),
-        sizes,
-        indices: false,
-        lossy: false,
-    };
-    let mut used = vec![false; instances.len()];
-    for slice in &slices {
-        used[slice.instance] = true;
-    }
-    let mut pixels = Vec::with_capacity(instances.len());
-    for (instance, used) in instances.iter().zip(used) {
-        // Looked at now, so that what is cut off is known before the first voxel.
-        pixels.push(if used {
-            let pixels = source(instance, limits)
-                .and_then(|source| Pixels::new(instance, source, limits))
-                .map_err(|error| error.about(path))?;
-            Some(pixels)
-        } else {
-            None
-        });
-    }
-    let slice_bytes = (height * width * stored.bytes()) as u64;
-    let voxels = Slices {
-        path: path.to_owned(),
-        order: slices,
-        instances,
-        pixels,
-        meaning,
-        slice_bytes,
-        position: 0,
-        loaded: None,
-        stored: Vec::new(),
-        slice: Vec::new(),
-    };
-    Ok(Image { description, voxels: Box::new(voxels) })
-}
-
-fn source(instance: &Instance, limits: &Limits) -> Result<PixelSource, VolumeError> {
-    if instance.syntax.deflated {
-        return Ok(DicomFile::open(&instance.path, limits)?.into_source());
-    }
-    Ok(PixelSource::of(&instance.path))
-}
-
-/// Voxels that are unpacked slice by slice.
-struct Slices {
-    /// As the user gave it: names of files in a folder may be names of patients.
-    path: PathBuf,
-    order: Vec<Slice>,
-    instances: Vec<Instance>,
-    pixels: Vec<Option<Pixels>>,
-    meaning: Meaning,
-    slice_bytes: u64,
-    position: u64,
-    /// Which slice is in `slice`.
-    loaded: Option<usize>,
-    stored: Vec<u8>,
-    slice: Vec<u8>,
-}
-
-impl Slices {
-    fn load(&mut self, k: usize) -> Result<(), VolumeError> {
-        if self.loaded == Some(k) {
-            return Ok(());
-        }
-        let slice = self.order[k];
-        let before = self.loaded.map(|k| self.order[k].instance);
-        if let Some(before) = before.filter(|&before| before != slice.instance)
-            && let Some(pixels) = &mut self.pixels[before]
-        {
-            pixels.close();
-        }
-        self.loaded = None;
-        let instance = &self.instances[slice.instance];
-        let frame = &instance.frames[slice.frame];
-        let pixels = self.pixels[slice.instance].as_mut().expect("opened for every slice");
-        let unpacked = pixels.frame(frame.index.into(), &mut self.stored);
-        unpacked.map_err(|error| error.about(&self.path))?;
-        match (self.meaning, &instance.lookup) {
-            (Meaning::Lookup, Some(table)) => {
-                self.slice = look_up(&self.stored, &instance.format, table);
-            }
-            (Meaning::Values, _) => {
-                let rescale = instance.format.values(frame.rescale);
-                self.slice = values(&self.stored, instance.format.stored(), rescale);
-            }
-            _ => std::mem::swap(&mut self.slice, &mut self.stored),
-        }
-        self.loaded = Some(k);
-        Ok(())
-    }
-}
-
-/// Numbers of type `stored`, rescaled, as `float32`.
-fn values(bytes: &[u8], stored: StoredType, rescale: Rescale) -> Vec<u8> {
-    with_type!(stored, T => {
-        let mut numbers: Vec<T> = Vec::with_capacity(bytes.len() / size_of::<T>());
-        T::extend_from_bytes(&mut numbers, bytes, ByteOrder::Little);
-        numbers.iter().flat_map(|n| (rescale.apply(n.to_f64()) as f32).to_le_bytes()).collect()
-    })
-}
-
-impl VoxelBytes for Slices {
-    fn skip_to(&mut self, target: u64) -> Result<(), VolumeError> {
-        self.position = target;
-        Ok(())
-    }
-
-    fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), VolumeError> {
-        while !buffer.is_empty() {
-            self.load((self.position / self.slice_bytes) as usize)?;
-            let rest = &self.slice[(self.position % self.slice_bytes) as usize..];
-            let count = rest.len().min(buffer.len());
-            let (now, later) = buffer.split_at_mut(count);
-            now.copy_from_slice(&rest[..count]);
-            self.position += count as u64;
-            buffer = later;
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, _: &Limits) -> Result<(), VolumeError> {
-        Ok(())
     }
 }

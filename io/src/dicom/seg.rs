@@ -16,8 +16,9 @@ use crate::error::VolumeError;
 use crate::geometry::Geometry;
 use crate::image::{Description, Fault, Image, Sizes, VoxelBytes};
 use crate::lps::{Lps, turned};
-use crate::read::Limits;
+use crate::read::{Limits, ReadOptions};
 use crate::source::SourceHeader;
+use crate::viewing::Viewing;
 use crate::volume::{Modality, Rescale};
 use crate::voxels::{ByteOrder, StoredType};
 
@@ -39,14 +40,18 @@ enum Kind {
 pub(super) fn open(
     file: DicomFile,
     instance: &Instance,
-    scans: &[Geometry],
-    limits: &Limits,
+    mut scans: Vec<(String, Geometry)>,
+    options: &ReadOptions,
 ) -> Result<Image, VolumeError> {
+    let limits = &options.limits;
     let elements = file.elements();
     let fail = |fault: Fault| fault.at(&instance.path);
     let kind = kind(&elements).map_err(fail)?;
     let segments = segments(&elements, kind, instance.frames.len()).map_err(fail)?;
-    let grid = match scans.iter().find_map(|scan| Grid::on(scan, instance)) {
+    // The series that it was made of comes first, then others that it lies on as well.
+    let series = elements.item(tags::REFERENCED_SERIES_SEQUENCE).text(tags::SERIES_INSTANCE_UID);
+    scans.sort_by_key(|(uid, _)| series.as_deref() != Some(uid));
+    let grid = match scans.iter().find_map(|(_, scan)| Grid::on(scan, instance)) {
         Some(grid) => grid,
         None => Grid::of(&elements, instance)?,
     };
@@ -60,6 +65,13 @@ pub(super) fn open(
         Kind::Binary | Kind::Fractional(_) => 0,
     };
     drop(elements);
+    if let Some(chosen) = options.segment
+        && !declared.contains(&chosen)
+    {
+        let list: Vec<String> = declared.iter().take(256).map(ToString::to_string).collect();
+        let expected = format!("one of {}", list.join(", "));
+        return Err(fail(Fault::new("the chosen segment", expected, chosen)));
+    }
 
     let wide = declared.iter().chain(&segments).any(|&number| number > 255)
         || instance.format.bits_allocated > 8;
@@ -76,14 +88,22 @@ pub(super) fn open(
     };
     let sizes = Sizes::of(&dims, stored).filter(|_| declared <= limit).ok_or_else(too_large)?;
 
-    let mut pixels = Pixels::new(instance, file.into_source(), limits)?;
+    let pixels = Pixels::new(instance, file.into_source(), limits)?;
     let mut labels = vec![background; (sizes.volume_bytes / stored.bytes() as u64) as usize];
-    let mut frame = Vec::new();
     let per_slice = instance.format.pixels();
+    let mut frame = vec![0; pixels.frame_bytes()];
     for (index, (&segment, &k)) in segments.iter().zip(&grid.slice_of).enumerate() {
+        if options.segment.is_some_and(|chosen| kind != Kind::LabelMap && chosen != segment) {
+            continue;
+        }
         pixels.frame(index as u64, &mut frame)?;
         let slice = &mut labels[k * per_slice..(k + 1) * per_slice];
         paint(slice, &frame, kind, segment, instance)?;
+    }
+    if let Some(chosen) = options.segment {
+        for label in labels.iter_mut().filter(|label| **label != chosen) {
+            *label = 0;
+        }
     }
     if let Kind::Fractional(most) = kind {
         tracing::warn!(
@@ -108,6 +128,7 @@ pub(super) fn open(
         sizes,
         indices: false,
         lossy: false,
+        viewing: Viewing::default(),
     };
     let voxels = Loaded { path: instance.path.clone(), bytes, at: 0 };
     Ok(Image { description, voxels: Box::new(voxels) })
@@ -176,11 +197,10 @@ fn paint(
             Kind::Fractional(most) => u32::from(value(index)) * 2 >= u32::from(most),
         };
         if inside {
+            const EXPECTED: &str = "in one segment at most, or one segment to be chosen";
             if *label != 0 && *label != segment {
                 let found = format!("segments {label} and {segment} in one");
-                return Err(
-                    Fault::new("each voxel", "in one segment at most", found).at(&instance.path)
-                );
+                return Err(Fault::new("each voxel", EXPECTED, found).at(&instance.path));
             }
             *label = segment;
         }

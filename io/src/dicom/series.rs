@@ -11,6 +11,9 @@ use crate::affine::{dot, length};
 use crate::geometry::{Geometry, GeometryError};
 use crate::lps::Lps;
 
+/// Groups that a slice is compared with. More of them are no series but an attack.
+const MOST_GROUPS: usize = 1000;
+
 /// Slices nearer to each other than this lie at one place.
 const SAME_PLACE_MM: f64 = 0.01;
 
@@ -104,7 +107,7 @@ fn alike(instances: &[Instance], slices: Vec<Slice>) -> Vec<Vec<Slice>> {
     };
     let mut groups: Vec<Vec<Slice>> = Vec::new();
     for slice in slices {
-        match groups.iter_mut().find(|group| fit(group[0], slice)) {
+        match groups.iter_mut().rev().take(MOST_GROUPS).find(|group| fit(group[0], slice)) {
             Some(group) => group.push(slice),
             None => groups.push(vec![slice]),
         }
@@ -158,9 +161,16 @@ fn one_at_a_place(instances: &[Instance], slices: Vec<Slice>) -> Vec<(Option<Str
                     .then(number(one[1]).total_cmp(&number(other[1])))
             });
             // Numbers are shown; what is text may be anything.
-            let named = |index: usize, value: &str| match value.parse::<f64>() {
-                Ok(number) => format!("{} {number}", TRAIT_NAMES[index]),
-                Err(_) => format!("another {}", TRAIT_NAMES[index]),
+            let named = |index: usize, value: &str| {
+                let name = TRAIT_NAMES[index];
+                match value.parse::<f64>() {
+                    Ok(number) => format!("{name} {number}"),
+                    Err(_) if value.is_empty() => format!("no {name}"),
+                    Err(_) if value.split([' ', '/']).all(|n| n.parse::<f64>().is_ok()) => {
+                        format!("{name} {value}")
+                    }
+                    Err(_) => format!("another {name}"),
+                }
             };
             let part = |key: [&str; 2]| {
                 let names = [named(a, key[0]), named(b, key[1])];
@@ -225,8 +235,9 @@ fn stack(instances: &[Instance], mut slices: Vec<Slice>) -> Stack {
                 }
             }
             // Half of what is missing repeats the slice before it.
-            let missing = (times - 1.0).clamp(0.0, 2.0 * kept.len() as f64) as usize;
-            hopeless |= times > 2.0 * kept.len() as f64 || filled.len() > 4 * kept.len();
+            let most = 2.0 * kept.len() as f64;
+            hopeless |= times > most || filled.len() > 4 * kept.len();
+            let missing = if hopeless { 0 } else { (times - 1.0).clamp(0.0, most) as usize };
             let nearer = |index: usize| if 2 * index < missing { before } else { after };
             filled.extend((0..missing).map(nearer));
             filled.push(after);

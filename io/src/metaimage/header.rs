@@ -12,6 +12,7 @@ use crate::input::{Coding, Input};
 use crate::lps::Lps;
 use crate::parts::{Layout, Named, Skip};
 use crate::source::SourceHeader;
+use crate::viewing::Viewing;
 use crate::volume::{Modality, Rescale};
 use crate::voxels::{ByteOrder, StoredType};
 
@@ -174,6 +175,7 @@ fn description(lines: &Lines, path: &Path) -> Result<Description, VolumeError> {
         modality,
         indices: false,
         lossy: false,
+        viewing: Viewing::default(),
         source: SourceHeader { nifti: None, planar: axes == 2 },
         sizes,
     })

@@ -13,6 +13,7 @@ use crate::error::VolumeError;
 use crate::geometry::Geometry;
 use crate::image::{Description, Fault, Sizes, array_shape};
 use crate::source::SourceHeader;
+use crate::viewing::Viewing;
 use crate::volume::Rescale;
 use crate::voxels::{ByteOrder, StoredType};
 
@@ -122,6 +123,7 @@ impl Header {
             modality: None, // NIfTI has no place for it
             indices: false,
             lossy: false,
+            viewing: Viewing::default(),
             source: SourceHeader { nifti: Some(placement), planar },
             sizes,
         };

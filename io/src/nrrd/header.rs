@@ -11,6 +11,7 @@ use crate::image::{Description, Fault, Sizes, array_shape};
 use crate::input::{Coding, Input};
 use crate::parts::{Layout, Named, Skip};
 use crate::source::SourceHeader;
+use crate::viewing::Viewing;
 use crate::volume::Rescale;
 use crate::voxels::{ByteOrder, StoredType};
 
@@ -99,6 +100,7 @@ fn description(
         modality: None,
         indices: false,
         lossy: false,
+        viewing: Viewing::default(),
         source: SourceHeader { nifti: None, planar: spatial == 2 },
         sizes,
     })

@@ -27,6 +27,7 @@ use crate::geometry::Geometry;
 use crate::image::{Description, Image, Sizes, VoxelBytes};
 use crate::read::Limits;
 use crate::source::SourceHeader;
+use crate::viewing::Viewing;
 use crate::volume::Rescale;
 
 /// The kinds of picture files.
@@ -119,6 +120,7 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Image, VolumeError> {
         sizes,
         indices: picture.palette.is_some(),
         lossy: picture.kind == Kind::Jpeg,
+        viewing: Viewing::default(),
     };
     let voxels = Decoded { path: path.to_owned(), bytes: picture.bytes, at: 0 };
     Ok(Image { description, voxels: Box::new(voxels) })

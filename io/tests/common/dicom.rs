@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// What marks a patient: nothing that is said or written may hold it.
 pub const PATIENT: &str = "MARKER^PATIENT";
@@ -149,3 +150,113 @@ pub fn axial(z: f64, first: i16) -> Dicom {
     let pixels: Vec<i16> = (0..12).map(|n| first + n).collect();
     slice([-10.0, -20.0, z], AXIAL, [3, 4], &pixels)
 }
+
+/// Three frames of 3 x 4 at 4, 0 and 2 mm, each with its own intercept.
+pub fn multi_frame() -> Dicom {
+    let frame = |z: f64, intercept: f64| {
+        let place = Dicom::new().decimals(0x0020_0032, &[-10.0, -20.0, z]);
+        let values = Dicom::new().decimals(0x0028_1052, &[intercept]).decimals(0x0028_1053, &[1.0]);
+        Dicom::new().items(0x0020_9113, &[place]).items(0x0028_9145, &[values])
+    };
+    let shared = Dicom::new()
+        .items(0x0020_9116, &[Dicom::new().decimals(0x0020_0037, &AXIAL)])
+        .items(0x0028_9110, &[Dicom::new().decimals(0x0028_0030, &[0.5, 0.75])]);
+    axial(0.0, 0)
+        .without(0x0020_0032)
+        .without(0x0020_0037)
+        .without(0x0028_0030)
+        .text(0x0028_0008, "IS", "3")
+        .items(0x5200_9229, &[shared])
+        .items(0x5200_9230, &[frame(4.0, 1000.0), frame(0.0, 2000.0), frame(2.0, 3000.0)])
+        .raw(0x7fe0_0010, "OW", (0..36_i16).flat_map(i16::to_le_bytes).collect())
+}
+
+/// A segmentation of frames at `z` with the segment of each and 3 x 4 pixels.
+pub fn segmentation(kind: &str, frames: &[(f64, u16, [u8; 12])]) -> Dicom {
+    let shared =
+        Dicom::new().items(0x0020_9116, &[Dicom::new().decimals(0x0020_0037, &AXIAL)]).items(
+            0x0028_9110,
+            &[Dicom::new().decimals(0x0028_0030, &[0.5, 0.75]).decimals(0x0018_0088, &[2.0])],
+        );
+    let each: Vec<Dicom> = frames
+        .iter()
+        .map(|(z, segment, _)| {
+            let place = Dicom::new().decimals(0x0020_0032, &[-10.0, -20.0, *z]);
+            let segment = Dicom::new().shorts(0x0062_000b, &[*segment]);
+            let item = Dicom::new().items(0x0020_9113, &[place]);
+            if kind == "LABELMAP" { item } else { item.items(0x0062_000a, &[segment]) }
+        })
+        .collect();
+    let values: Vec<u8> = frames.iter().flat_map(|(.., pixels)| *pixels).collect();
+    let bits = if kind == "BINARY" { 1 } else { 8 };
+    let pixels = if kind == "BINARY" {
+        values.chunks(8).map(|bits| (0..).zip(bits).map(|(n, bit)| bit << n).sum()).collect()
+    } else {
+        values
+    };
+    let segment = |number: u16| Dicom::new().shorts(0x0062_0004, &[number]);
+    axial(0.0, 0)
+        .without(0x0020_0032)
+        .without(0x0020_0037)
+        .without(0x0028_0030)
+        .text(0x0008_0016, "UI", "1.2.840.10008.5.1.4.1.1.66.4")
+        .text(0x0008_0060, "CS", "SEG")
+        .text(0x0020_000e, "UI", "1.2.3.9")
+        .text(0x0028_0008, "IS", &frames.len().to_string())
+        .shorts(0x0028_0100, &[bits])
+        .shorts(0x0028_0101, &[bits])
+        .shorts(0x0028_0102, &[bits - 1])
+        .shorts(0x0028_0103, &[0])
+        .text(0x0062_0001, "CS", kind)
+        .items(0x0062_0002, &[segment(1), segment(2)])
+        .shorts(0x0062_000e, &[200])
+        .items(0x5200_9229, &[shared])
+        .items(0x5200_9230, &each)
+        .raw(0x7fe0_0010, "OB", pixels)
+}
+
+/// RLE of pixels whose two bytes are written as literals.
+pub fn rle(pixels: &[i16]) -> Vec<u8> {
+    let mut header = vec![0_u8; 64];
+    let length = pixels.len() as u32 + 1;
+    header[0] = 2;
+    header[4..8].copy_from_slice(&64_u32.to_le_bytes());
+    header[8..12].copy_from_slice(&(64 + length).to_le_bytes());
+    for byte in [1, 0] {
+        header.push(pixels.len() as u8 - 1);
+        header.extend(pixels.iter().map(|n| n.to_le_bytes()[byte]));
+    }
+    header
+}
+
+pub fn packed() -> Vec<u8> {
+    let frames = [rle(&[-5; 12]), rle(&[300; 12]), rle(&[7; 12])];
+    multi_frame().raw(0x7fe0_0010, "OB", fragments(&frames)).file("1.2.840.10008.1.2.5")
+}
+
+/// The frames of `tests/golden/dicom/`, each in a file of its syntax.
+pub fn golden(name: &str, syntax: &str, bits: u16, stored: u16) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/dicom").join(name);
+    slice([0.0; 3], AXIAL, [12, 10], &[])
+        .shorts(0x0028_0100, &[bits])
+        .shorts(0x0028_0101, &[stored])
+        .shorts(0x0028_0102, &[stored - 1])
+        .shorts(0x0028_0103, &[0])
+        .raw(0x7fe0_0010, "OB", fragments(&[std::fs::read(path).unwrap()]))
+        .file(&format!("1.2.840.10008.1.2.4.{syntax}"))
+}
+
+pub const GOLDEN: [(&str, &str, u16, u16); 12] = [
+    ("lossless.jpg", "70", 16, 16),
+    ("lossless.j2k", "90", 16, 16),
+    ("lossless.jph", "201", 16, 16),
+    ("lossless.jxl", "110", 16, 16),
+    ("twelve.jxl", "110", 16, 12),
+    ("lossless8.jxl", "110", 8, 8),
+    ("baseline.jpg", "50", 8, 8),
+    ("extended.jpg", "51", 16, 12),
+    ("lossless16.jls", "80", 16, 16),
+    ("lossless12.jls", "80", 16, 12),
+    ("lossless8.jls", "80", 8, 8),
+    ("near12.jls", "81", 16, 12),
+];
