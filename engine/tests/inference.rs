@@ -25,7 +25,7 @@ use lamina_engine::preprocess::{
 use lamina_engine::synthetic_weights::{fill, unit};
 use lamina_engine::weights::{NamedTensor, NamedTensors, Storage, decode, encode, replace_weights};
 use lamina_io::dataset::Class;
-use lamina_io::{Affine, AxisOrder, Geometry, LabelVolume, Volume, synthetic};
+use lamina_io::{Affine, AxisOrder, Geometry, LabelVolume, Padding, Volume, Voxels, synthetic};
 use ndarray::{Array3, Axis};
 use tempfile::TempDir;
 use tiny::{Script, bytes, dice};
@@ -88,6 +88,22 @@ fn preparing_is_undone_exactly_in_every_order_of_axes() {
             }
         }
     }
+}
+
+#[test]
+fn padding_does_not_set_the_scale() {
+    let (mut plain, _) = noise([4, 6, 7], straight([4, 6, 7]));
+    let smallest = plain.statistics().min.unwrap() as f32;
+    let at = [1, 2, 3];
+    let Voxels::F32(voxels) = &mut plain.voxels else { panic!("noise is real") };
+    voxels[at] = smallest;
+    let mut padded = plain.clone();
+    let Voxels::F32(voxels) = &mut padded.voxels else { panic!("noise is real") };
+    voxels[at] = -3024.0;
+    padded.viewing.padding = Padding::between(-3024.0, -3024.0);
+    let preprocessor = Preprocessor::new(preprocessing(Plane::Axial));
+    let [plain, padded] = [plain, padded].map(|volume| preprocessor.prepare(&volume).unwrap());
+    assert_eq!(plain.slices, padded.slices);
 }
 
 #[test]

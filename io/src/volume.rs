@@ -165,7 +165,8 @@ impl Volume {
     }
 
     /// All values, with the smallest one of the picture in place of padding: for programs that
-    /// would take what padding is stored as, often far below anything real, for a value.
+    /// would take what padding is stored as, often far below anything real, for a value. Zero
+    /// stays: that is nothing to everybody.
     ///
     /// # Shapes
     /// - output: `[depth, height, width]`
@@ -175,8 +176,9 @@ impl Volume {
         };
         with_voxels!(&self.voxels, array => array.mapv(|stored| {
             let stored = stored.to_f64();
-            let value = if padding.holds(stored) { smallest } else { self.rescale.apply(stored) };
-            value as f32
+            let value = self.rescale.apply(stored);
+            let filled = padding.holds(stored) && value != 0.0;
+            (if filled { smallest } else { value }) as f32
         }))
     }
 
@@ -262,6 +264,9 @@ mod tests {
         assert_eq!(volume.to_f32_without_padding()[[0, 0, 3]], -994.0);
         assert_eq!(volume.to_f32_without_padding()[[0, 1, 2]], -994.0);
         assert_eq!(volume.to_f32_without_padding()[[0, 1, 3]], -993.5);
+        volume.rescale = Rescale::IDENTITY;
+        assert_eq!(volume.to_f32_without_padding()[[0, 0, 0]], 0.0);
+        assert_eq!(volume.to_f32_without_padding()[[0, 0, 1]], 12.0);
     }
 
     #[test]

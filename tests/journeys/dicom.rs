@@ -1,7 +1,7 @@
 //! DICOM in, masks out: a folder of slices through `info`, `predict` and `convert`, and not a word
 //! about the patient.
 
-use crate::dicom::{AXIAL, PATIENT, slice};
+use crate::dicom::{AXIAL, Dicom, PATIENT, slice};
 use crate::support::{Sandbox, ellipsoid, write_tiny_model};
 
 /// The bright ellipsoid as MR slices, named out of order, oblique in the patient.
@@ -90,6 +90,11 @@ fn a_folder_of_several_series_is_listed_and_one_is_taken() {
     sandbox.lamina("convert study out.nii.gz --series 1.2.9").exits(0);
     let converted = sandbox.lamina("info out.nii.gz --json").exits(0).json();
     assert_eq!(converted[0]["shape"], serde_json::json!([4, 3, 1]));
+    let records =
+        [Dicom::new().text(0x0004_1430, "CS", "PATIENT").text(0x0010_0010, "PN", PATIENT)];
+    sandbox.write("study/DICOMDIR", Dicom::new().items(0x0004_1220, &records).plain());
+    let run = sandbox.lamina("convert study other.nii.gz --series 1.2.9").exits(0);
+    assert!(run.stderr.contains("the DICOMDIR is ignored"), "{run}");
     let key = list[0]["series"]["key"].as_str().unwrap();
     let one = sandbox.lamina(&format!("info study --series {key} --json")).exits(0).json();
     assert_eq!(one[0]["shape"], list[0]["shape"]);

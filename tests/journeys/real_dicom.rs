@@ -69,6 +69,7 @@ fn compare_values(name: &str, entry: &Value, fact: &Value) {
         other => other,
     };
     assert_eq!(entry["dtype"], dtype, "{name}");
+    compare_windows(name, entry, fact);
     let tag = |tag: &str, default: f64| fact[tag].as_f64().unwrap_or(default);
     let (slope, intercept) = (tag("RescaleSlope", 1.0), tag("RescaleIntercept", 0.0));
     let value = |key: &str| slope * px[key].as_f64().unwrap() + intercept;
@@ -83,6 +84,25 @@ fn compare_values(name: &str, entry: &Value, fact: &Value) {
     }
     for key in ["min", "max", "mean"] {
         near(&entry[key], value(key), name);
+    }
+}
+
+/// Centers and widths as the file has them, turned over where the values are.
+fn compare_windows(name: &str, entry: &Value, fact: &Value) {
+    let list = |value: &Value| match value {
+        Value::Array(_) => numbers(value),
+        value => value.as_f64().into_iter().collect(),
+    };
+    let found: Vec<&Value> = entry["windows"].as_array().into_iter().flatten().collect();
+    let (centers, widths) = (list(&fact["WindowCenter"]), list(&fact["WindowWidth"]));
+    // Those of the groups of frames are not among the facts.
+    let in_groups = centers.is_empty() && name.ends_with("/mf.dcm");
+    assert!(found.len() == centers.len() || in_groups, "{name}: {} windows", found.len());
+    for ((found, center), width) in found.into_iter().zip(centers).zip(widths) {
+        let turned = fact["PhotometricInterpretation"] == "MONOCHROME1";
+        let most = 2_f64.powf(fact["BitsStored"].as_f64().unwrap());
+        near(&found["center"], if turned { most - center } else { center }, name);
+        near(&found["width"], width, name);
     }
 }
 
