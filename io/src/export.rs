@@ -15,6 +15,7 @@ use crate::atomic::write_together;
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
 use crate::label::LabelVolume;
+use crate::picture::{Painting, color_of};
 use crate::reread::{self, Reason, Reread};
 use crate::volume::Volume;
 use crate::voxels::with_voxels;
@@ -69,6 +70,34 @@ pub fn export_labels_in(
     write_together(path, is_header, |staged| {
         write_labels_in(staged, labels, colors)?;
         let expected = |[i, j, k]: [usize; 3]| f64::from(labels.labels[[k, j, i]]);
+        let same = |found: f64, expected: f64| found == expected;
+        verify(staged, &labels.geometry, expected, same)
+    })
+}
+
+/// Labels as a picture in their colors, checked as [`export_labels`] checks: a PNG of one slice or
+/// a TIFF of all.
+///
+/// # Errors
+/// As [`export_labels`], and if two labels that occur have one color.
+pub fn export_colored(
+    path: &Path,
+    labels: &LabelVolume,
+    colors: &[[u8; 3]],
+) -> Result<Verified, VolumeError> {
+    let mut seen = std::collections::BTreeMap::new();
+    for label in labels.counts().into_keys() {
+        if let Some(other) = seen.insert(color_of(colors, label), label) {
+            let found = format!("labels {other} and {label} of one color");
+            return Err(VolumeError::NoPicture { path: path.to_owned(), found });
+        }
+    }
+    write_together(path, is_header, |staged| {
+        Painting::of_labels(labels, colors).write(staged)?;
+        let expected = |[i, j, k]: [usize; 3]| {
+            let [r, g, b] = color_of(colors, labels.labels[[k, j, i]]);
+            f64::from(u32::from_le_bytes([r, g, b, 0]))
+        };
         let same = |found: f64, expected: f64| found == expected;
         verify(staged, &labels.geometry, expected, same)
     })

@@ -71,14 +71,14 @@ pub use affine::Affine;
 pub use axes::AxisOrder;
 pub use dicom::{SeriesChoice, SeriesInfo, pseudonym_for, series_in};
 pub use error::VolumeError;
-pub use export::{Verified, export_labels, export_labels_in, export_volume};
+pub use export::{Verified, export_colored, export_labels, export_labels_in, export_volume};
 pub use format::{
     SUPPORTED_NAMES, case_stem, files_of, files_read, images_among, is_output_name,
     is_picture_name, is_supported_name, output_files,
 };
 pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
 pub use label::LabelVolume;
-pub use picture::LabelColors;
+pub use picture::{LabelColors, Overlay, Painting};
 pub use read::{
     FileInfo, Limits, PaddingInfo, ReadOptions, read_info, read_info_of, read_labels, read_volume,
 };

@@ -21,6 +21,7 @@ fn the_program_lists_its_commands() {
       train       Train a network as an experiment file says
       info        Show shape, spacing, orientation, values and labels of volumes
       convert     Write an image or a label map in another format, and check what was written
+      overlay     Draw a mask over its image: a PNG of one slice, or a TIFF with a page for each
       check-data  Verify a data set: pairs, sizes, places, labels, duplicates across patients
       networks    List the networks that can be trained, and what they cost
       import      Make a model of the weights of another program

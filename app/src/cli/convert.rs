@@ -2,27 +2,34 @@
 //!
 //! What the formats can hold and how the outcome is checked is decided by io.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use lamina_io::atomic::write_atomically;
-use lamina_io::dataset::DatasetConfig;
+use lamina_io::dataset::{DatasetConfig, LabelValues};
 use lamina_io::{
-    LabelColors, LabelVolume, ReadOptions, Verified, VolumeError, export_labels_in, export_volume,
-    files_of, files_read, is_output_name, output_files, read_labels, read_volume,
+    LabelColors, LabelVolume, ReadOptions, Verified, VolumeError, export_colored, export_labels_in,
+    export_volume, files_of, files_read, is_output_name, output_files, read_labels, read_volume,
 };
+use rayon::prelude::*;
 use serde::Serialize;
 
-use super::inputs::SeriesArgs;
+use super::inputs::{Input, SeriesArgs, expand};
 use super::output::{Outcome, Output, error_line};
-use super::sidecar::files_sha256;
+use super::sidecar::{ClassVolume, files_sha256};
+use super::table::count;
+use super::volumes::{self, Row, without_paths};
 
 /// Write an image or a label map in another format, and check what was written.
 ///
 /// The name of the output says which format. What was written is read back by other
 /// code and compared in the patient, voxel by voxel; the record beside it (OUT.json) says so.
 /// Where they differ, nothing is left.
+///
+/// An output that ends in .csv or .json is a table of how much of each class there is in a mask, or in
+/// each mask of a folder.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
     /// The image, or a folder of DICOM files.
@@ -41,6 +48,15 @@ pub struct ConvertArgs {
     /// in the palette of a PNG.
     #[arg(long, value_name = "CONFIG", requires = "labels")]
     colors: Option<PathBuf>,
+
+    /// Write a picture in the colors of the classes, or of PASCAL VOC where no description has them.
+    #[arg(long, requires = "labels", conflicts_with = "values")]
+    colored: bool,
+
+    /// Write the values that the description has for its classes, not their places in its list:
+    /// Cityscapes' ids.
+    #[arg(long, requires = "colors")]
+    values: bool,
 
     /// Which volume of an image that holds several, from 0.
     #[arg(long, value_name = "N")]
@@ -88,6 +104,9 @@ struct Record {
 /// When nothing can be started: no such input, an output without a known ending, or one that
 /// is there already. An image that cannot be converted is part of the answer.
 pub fn run(args: &ConvertArgs, output: &Output) -> anyhow::Result<Outcome> {
+    if volumes::is_table_name(&args.out) {
+        return tabulate(args, output);
+    }
     refuse_to_start(args)?;
     let result = match convert(args) {
         Ok(verified) => Result::Verified(verified),
@@ -146,10 +165,19 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
     let options = args.series.reading(args.volume);
     let record_path = record_of(&args.out);
     let verified = if args.labels {
-        let colors = colors(args)?;
-        let labels = read(args, &options, &colors)?;
+        let config = description(args)?;
+        let colors = colors(&config);
+        let labels = read(&args.input, &options, &colors)?;
         forget(&record_path)?;
-        export_labels_in(&args.out, &labels, &colors)?
+        let values = args.values.then(|| LabelValues::of(&config.classes, &config.ignored));
+        match values.flatten() {
+            None if args.colored => export_colored(&args.out, &labels, &colors)?,
+            None => export_labels_in(&args.out, &labels, &colors)?,
+            Some(values) => {
+                let written = values.values_of(labels);
+                export_labels_in(&args.out, &written, &values.colors(&colors))?
+            }
+        }
     } else {
         let volume = read_volume(&args.input, &options)?;
         forget(&record_path)?;
@@ -170,23 +198,86 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
     Ok(verified)
 }
 
-/// The color of each label, where there is a table of them.
-fn colors(args: &ConvertArgs) -> anyhow::Result<Vec<[u8; 3]>> {
+/// The data set that the labels are of; one without classes where none is named.
+fn description(args: &ConvertArgs) -> anyhow::Result<DatasetConfig> {
     let config = args.colors.as_deref().map(DatasetConfig::read).transpose()?;
-    let classes = config.into_iter().flat_map(|config| config.classes);
-    Ok(classes.map(|class| class.color).collect())
+    Ok(config.unwrap_or_default())
+}
+
+/// The color of each label, where there is a table of them.
+fn colors(config: &DatasetConfig) -> Vec<[u8; 3]> {
+    config.classes.iter().map(|class| class.color).collect()
+}
+
+/// What `--json` prints of a table.
+#[derive(Debug, Serialize)]
+struct Tabulated {
+    output: String,
+    cases: usize,
+    failed: usize,
+}
+
+/// Writes how much of each class there is in each mask.
+fn tabulate(args: &ConvertArgs, output: &Output) -> anyhow::Result<Outcome> {
+    let config = description(args)?;
+    let inputs = expand(std::slice::from_ref(&args.input))?;
+    if args.out.exists() && !args.overwrite {
+        bail!("a file of this name is there; --overwrite replaces it: {}", args.out.display());
+    }
+    let options = args.series.reading(args.volume);
+    let colors = colors(&config);
+    let measure = |input: &Input| {
+        let labels = read(&input.path, &options, &colors)
+            .map_err(|error| without_paths(&error_line(error.as_ref()), &[&input.path]))?;
+        Ok((labels.counts(), labels.geometry.voxel_volume_ml()))
+    };
+    type Measured = std::result::Result<(BTreeMap<u8, u64>, Option<f64>), String>;
+    let measured: Vec<Measured> = inputs.par_iter().map(measure).collect();
+    // Classes that are known, or all that occur: the same for each case.
+    let known = (0..=u8::MAX).zip(&config.classes).skip(1);
+    let mut classes: BTreeMap<u8, String> =
+        known.map(|(label, class)| (label, class.name.clone())).collect();
+    if classes.is_empty() {
+        let occurring = measured.iter().flatten().flat_map(|(counts, _)| counts.keys());
+        classes = occurring.filter(|label| **label > 0).map(|&l| (l, String::new())).collect();
+    }
+    let mut rows = Vec::new();
+    for (input, measured) in inputs.iter().zip(&measured) {
+        for (&label, name) in &classes {
+            rows.push(match measured {
+                Err(reason) => Row::failed(&input.case, Some((label, name)), reason),
+                Ok((counts, voxel_ml)) => {
+                    let voxels = counts.get(&label).copied().unwrap_or(0);
+                    let volume_ml = voxel_ml.map(|ml| voxels as f64 * ml);
+                    let name = name.clone();
+                    Row::found(&input.case, &ClassVolume { label, name, voxels, volume_ml })
+                }
+            });
+        }
+        if let (true, Err(reason)) = (classes.is_empty(), measured) {
+            rows.push(Row::failed(&input.case, None, reason));
+        }
+    }
+    volumes::write(&args.out, &rows)?;
+    let failed = measured.iter().filter(|measured| measured.is_err()).count();
+    for (input, measured) in inputs.iter().zip(&measured) {
+        if let Err(reason) = measured {
+            output.problem(format!("error: {}: {reason}", input.case));
+        }
+    }
+    let answer = Tabulated { output: args.out.display().to_string(), cases: inputs.len(), failed };
+    output.result(&answer, |answer| {
+        format!("{}: volumes of {}", answer.output, count(answer.cases, "case"))
+    })?;
+    Ok(if failed > 0 { Outcome::SomeFailed } else { Outcome::Done })
 }
 
 /// Labels as they are stored, or as the colors say.
-fn read(
-    args: &ConvertArgs,
-    options: &ReadOptions,
-    colors: &[[u8; 3]],
-) -> anyhow::Result<LabelVolume> {
-    match read_labels(&args.input, options) {
+fn read(path: &Path, options: &ReadOptions, colors: &[[u8; 3]]) -> anyhow::Result<LabelVolume> {
+    match read_labels(path, options) {
         Err(VolumeError::DataType { .. }) if !colors.is_empty() => {
             let colors = LabelColors::new(colors.iter().copied().zip(0..));
-            Ok(colors.read(&args.input, &options.limits)?)
+            Ok(colors.read(path, &options.limits)?)
         }
         labels => Ok(labels?),
     }

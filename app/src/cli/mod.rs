@@ -17,11 +17,13 @@ mod inputs;
 mod interrupt;
 mod networks;
 mod output;
+mod overlay;
 mod predict;
 mod progress;
 mod sidecar;
 mod table;
 mod train;
+mod volumes;
 
 use std::ffi::OsString;
 
@@ -71,6 +73,7 @@ enum Command {
     Train(train::TrainArgs),
     Info(info::InfoArgs),
     Convert(convert::ConvertArgs),
+    Overlay(overlay::OverlayArgs),
     CheckData(check_data::CheckDataArgs),
     Networks(networks::NetworksArgs),
     Import(import::ImportArgs),
@@ -110,6 +113,7 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
         Command::Train(args) => train::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Convert(args) => convert::run(args, output),
+        Command::Overlay(args) => overlay::run(args, output),
         Command::CheckData(args) => check_data::run(args, output),
         Command::Networks(args) => networks::run(args, output),
         Command::Import(args) => import::run(args, output),

@@ -48,6 +48,9 @@ pub struct Recipe {
     /// Whether a flawed series was taken for an even one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepted_flaws: bool,
+    /// Whether the mask has the values of the model's data set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub values: bool,
     /// How the network was used: mirrors, largest component.
     pub inference: serde_json::Value,
 }
@@ -148,6 +151,7 @@ mod tests {
                 input_sha256: "i".to_owned(),
                 volume: None,
                 accepted_flaws: false,
+                values: false,
                 inference: serde_json::Value::Null,
             },
             // SHA-256 of "abc", FIPS 180-2, appendix B.1

@@ -29,7 +29,7 @@ pub use folds::Sides;
 pub use json::Layout;
 pub use pairs::{Channel, Files, Pairs, guess_folders};
 pub use summary::{CheckedClass, CheckedPart, DatasetCheck, Spread, summarize};
-pub use values::LabelTable;
+pub use values::{LabelTable, LabelValues};
 
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]

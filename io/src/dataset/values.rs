@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Case, DatasetConfig};
+use super::{Case, Class, DatasetConfig};
 use crate::error::VolumeError;
 use crate::label::LabelVolume;
 use crate::picture::LabelColors;
@@ -70,6 +70,53 @@ fn values(config: &DatasetConfig) -> impl Iterator<Item = (u8, u8)> {
     classes.map(|(class, label)| (class.value.unwrap_or(label), label))
 }
 
+/// What label files say for each class, to write it: Cityscapes' ids for places in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelValues {
+    value_of: [u8; 256],
+    label_of: [u8; 256],
+}
+
+impl LabelValues {
+    /// The values of `classes`; what is ignored gets the first of `ignored`. `None` where values
+    /// are labels.
+    pub fn of(classes: &[Class], ignored: &[u8]) -> Option<Self> {
+        let own = classes.iter().any(|class| class.value.is_some());
+        if !own {
+            return None;
+        }
+        let mut value_of: [u8; 256] = std::array::from_fn(|label| label as u8);
+        let mut label_of = [IGNORED; 256];
+        value_of[usize::from(IGNORED)] = ignored.first().copied().unwrap_or(IGNORED);
+        for (class, label) in classes.iter().zip(0..=u8::MAX) {
+            let value = class.value.unwrap_or(label);
+            value_of[usize::from(label)] = value;
+            label_of[usize::from(value)] = label;
+        }
+        Some(Self { value_of, label_of })
+    }
+
+    /// Labels as values.
+    #[must_use]
+    pub fn values_of(&self, mut labels: LabelVolume) -> LabelVolume {
+        labels.labels.mapv_inplace(|label| self.value_of[usize::from(label)]);
+        labels
+    }
+
+    /// Values as labels; what stands for no class is ignored.
+    #[must_use]
+    pub fn labels_of(&self, mut values: LabelVolume) -> LabelVolume {
+        values.labels.mapv_inplace(|value| self.label_of[usize::from(value)]);
+        values
+    }
+
+    /// Colors by label, by value; those of other values are black.
+    pub fn colors(&self, by_label: &[[u8; 3]]) -> Vec<[u8; 3]> {
+        let label = |value: u8| usize::from(self.label_of[usize::from(value)]);
+        (0..=u8::MAX).map(|value| by_label.get(label(value)).copied().unwrap_or_default()).collect()
+    }
+}
+
 impl Case {
     /// The labels as their file has them, or as the colors in it say.
     pub(super) fn read_stored_labels(&self) -> Result<LabelVolume, VolumeError> {
@@ -118,6 +165,22 @@ mod tests {
         let labels = [7, 0, 1, 2, 255, 3].map(|value| table.label(value));
         assert_eq!(labels, [Some(0), Some(1), Some(255), Some(255), Some(255), None]);
         assert_eq!(LabelTable::of(&config(&[None, None], &[255])), None);
+    }
+
+    #[test]
+    fn labels_are_written_as_values_and_read_back() {
+        let classes = config(&[Some(7), Some(0)], &[]).classes;
+        let values = LabelValues::of(&classes, &[1, 2]).unwrap();
+        let labels = ndarray::arr3(&[[[0, 1, 255]]]);
+        let labels = LabelVolume::new(labels, crate::Geometry::pixels([1, 1, 3])).unwrap();
+        let written = values.values_of(labels.clone());
+        assert_eq!(written.labels, ndarray::arr3(&[[[7, 0, 1]]]));
+        assert_eq!(values.labels_of(written), labels);
+        assert_eq!(
+            values.colors(&[[1; 3], [2; 3]])[..8],
+            [[2; 3], [0; 3], [0; 3], [0; 3], [0; 3], [0; 3], [0; 3], [1; 3]]
+        );
+        assert_eq!(LabelValues::of(&config(&[None, None], &[]).classes, &[]), None);
     }
 
     #[test]

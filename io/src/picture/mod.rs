@@ -12,6 +12,7 @@
 mod colors;
 mod decode;
 mod jpeg;
+mod paint;
 mod patched;
 mod write;
 
@@ -20,6 +21,8 @@ use std::path::Path;
 pub use colors::LabelColors;
 pub(crate) use colors::usual_color;
 pub(crate) use decode::{Picture, decode};
+pub(crate) use paint::color_of;
+pub use paint::{Overlay, Painting};
 pub(crate) use write::write;
 
 use crate::error::VolumeError;

@@ -1,4 +1,4 @@
-//! PNG as in RFC 2083: no interlacing, gray or places in a palette, of 8 or 16 bits.
+//! PNG as in RFC 2083: no interlacing, gray or places in a palette, of 8 or 16 bits, or colors.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -33,6 +33,7 @@ pub(super) fn open(path: &Path) -> Result<Reread, Reason> {
     let bytes = match (depth, color) {
         (8, 0 | 3) => 1,
         (16, 0) => 2,
+        (8, 2) => 3, // a color as one number
         _ => return Err(format!("pixels of {depth} bits and color type {color}")),
     };
     let mut filtered = Vec::new();

@@ -35,10 +35,12 @@ pub(super) fn open(path: &Path) -> Result<Reread, Reason> {
             (3, 32 | 64) => Number::Float(bits / 8),
             (format, _) => return Err(format!("pixels of {bits} bits and format {format}")),
         };
-        // Black is zero, one number per pixel, nothing predicted.
-        if [tag(262, 9), tag(277, 1), tag(317, 1)] != [1, 1, 1] {
-            return Err("pixels that are not gray as they are".to_owned());
-        }
+        // Black is zero, one number per pixel, nothing predicted; or colors side by side.
+        let number = match [tag(262, 9), tag(277, 1), tag(317, 1), tag(284, 1)] {
+            [1, 1, 1, _] => number,
+            [2, 3, 1, 1] if number == Number::Unsigned(1) => Number::Unsigned(3),
+            _ => return Err("pixels that are not gray as they are".to_owned()),
+        };
         let facts = (width, height, number);
         if *first.get_or_insert(facts) != facts {
             return Err(format!("a page of another kind, number {pages}"));

@@ -1,6 +1,7 @@
 //! The work on each case: read, segment, write, score, draw.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -10,9 +11,10 @@ use lamina_engine::inference::{InferenceConfig, segment_volume};
 use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed_case};
 use lamina_engine::observer::{Event, Observer};
 use lamina_io::atomic::write_atomically;
+use lamina_io::dataset::LabelValues;
 use lamina_io::{
-    LabelVolume, Modality, ReadOptions, Volume, export_labels_in, files_of, files_read,
-    read_labels, read_volume,
+    LabelVolume, Modality, ReadOptions, Volume, VolumeError, export_labels_in, files_of,
+    files_read, read_labels, read_volume,
 };
 
 use super::plan::Job;
@@ -23,6 +25,7 @@ use crate::cli::output::{Output, error_line};
 use crate::cli::progress::Progress;
 use crate::cli::sidecar::{ClassVolume, Recipe, Seconds, Sidecar, files_sha256};
 use crate::cli::table::number;
+use crate::cli::volumes::{Row, without_paths};
 use crate::montage::{Montage, MontageClass};
 
 /// What all cases share.
@@ -92,13 +95,14 @@ impl Run<'_> {
                 .with_context(|| format!("cannot read: {}", job.input.display()))?,
             volume: self.args.volume,
             accepted_flaws: self.args.series.accept_flaws,
+            values: self.values().is_some(),
             inference: what_decides(&self.model.manifest.inference)?,
         };
         if job.mask.exists() && !self.args.overwrite {
             if Sidecar::read(&job.sidecar)
                 .is_some_and(|sidecar| sidecar.vouches_for(&job.mask, &recipe))
             {
-                let labels = read_labels(&job.mask, &ReadOptions::default())?;
+                let labels = self.read_mask(&job.mask)?;
                 return Ok(Finished { labels, seconds: None, volume: None });
             }
             bail!(
@@ -108,6 +112,35 @@ impl Run<'_> {
             );
         }
         self.segment(job, recipe)
+    }
+
+    /// The values that masks have for labels, where they are others.
+    fn values(&self) -> Option<LabelValues> {
+        self.args.values.then(|| LabelValues::of(&self.model.manifest.classes, &[])).flatten()
+    }
+
+    /// The labels in a mask or reference.
+    fn read_mask(&self, path: &Path) -> Result<LabelVolume, VolumeError> {
+        let labels = read_labels(path, &ReadOptions::default())?;
+        Ok(match self.values() {
+            Some(values) => values.labels_of(labels),
+            None => labels,
+        })
+    }
+
+    /// A row for each case and class.
+    pub(super) fn volume_rows(&self, prediction: &Prediction) -> Vec<Row> {
+        let rows = prediction.cases.iter().flat_map(|case| {
+            let failed = case.status == CaseStatus::Failed;
+            let reason = case.error.as_deref().unwrap_or_default();
+            let reason = without_paths(reason, &[&case.input, &self.args.out]);
+            let found = case.classes.iter().map(|class| Row::found(&case.case, &class.volume));
+            let lost = self.classes.iter().filter(move |_| failed).map(move |class| {
+                Row::failed(&case.case, Some((class.label, &class.name)), &reason)
+            });
+            found.chain(lost).collect::<Vec<Row>>()
+        });
+        rows.collect()
     }
 
     fn reading(&self) -> ReadOptions {
@@ -129,7 +162,13 @@ impl Run<'_> {
             std::fs::remove_file(&job.sidecar)
                 .context("cannot remove the record of an earlier run")?;
         }
-        let verified = export_labels_in(&job.mask, &segmentation.labels, &self.colors())?;
+        let verified = match self.values() {
+            None => export_labels_in(&job.mask, &segmentation.labels, &self.colors())?,
+            Some(values) => {
+                let written = values.values_of(segmentation.labels.clone());
+                export_labels_in(&job.mask, &written, &values.colors(&self.colors()))?
+            }
+        };
         let took = segmentation.seconds;
         let seconds = Seconds {
             read,
@@ -191,8 +230,7 @@ impl Run<'_> {
             classes: Vec::new(),
             error: None,
         };
-        let reference =
-            job.reference.as_deref().map(|path| read_labels(path, &ReadOptions::default()));
+        let reference = job.reference.as_deref().map(|path| self.read_mask(path));
         let finished = match finished {
             Ok(finished) => finished,
             Err(error) => {

@@ -21,6 +21,7 @@ use super::interrupt::Interrupt;
 use super::output::{Outcome, Output};
 use super::progress::Progress;
 use super::table::count;
+use super::volumes;
 use cases::Run;
 use plan::plan;
 use report::human;
@@ -59,6 +60,15 @@ pub struct PredictArgs {
     /// Reference masks to score against: a folder, or a file for a single input.
     #[arg(long, value_name = "PATH")]
     reference: Option<PathBuf>,
+
+    /// Write how much of each class was found in each case to this table too (.csv or .json).
+    #[arg(long, value_name = "FILE")]
+    volumes: Option<PathBuf>,
+
+    /// Write the values that the model's data set has for its classes, not their places in its
+    /// list: Cityscapes' ids. References have them too.
+    #[arg(long)]
+    values: bool,
 
     /// Draw a picture per case too: slices with outlines.
     #[arg(long)]
@@ -127,6 +137,12 @@ enum Switch {
 pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
     let inputs = expand(&args.inputs)?;
     let jobs = plan(&inputs, args)?;
+    if let Some(path) = &args.volumes {
+        volumes::check_name(path)?;
+        if let Some(job) = jobs.iter().find(|job| job.sidecar == *path) {
+            bail!("the table would overwrite the record of {}: {}", job.case, path.display());
+        }
+    }
     for input in inputs.iter().filter(|input| input.case != input.name) {
         let path = input.path.display();
         output.note(format!(
@@ -166,6 +182,9 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
         progress: Progress::new(output, Interrupt::listen()?),
     };
     let (prediction, interrupted) = run.all(&jobs);
+    if let Some(path) = &args.volumes {
+        volumes::write(path, &run.volume_rows(&prediction))?;
+    }
     output.result(&prediction, human)?;
     if interrupted {
         output.note("stopped; the same command goes on from here");
