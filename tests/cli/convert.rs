@@ -167,3 +167,109 @@ fn colored_labels_become_indices_by_the_table_of_a_data_set() {
     assert_eq!(labels.labels.into_raw_vec_and_offset().0[..5], [0, 1, 0, 1, 0]);
     assert_eq!(image::open(sandbox.path("indexed.png")).unwrap().to_rgb8(), picture);
 }
+
+/// A picture of labels 0 to 2 in three columns each, and a description of them.
+fn street() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let labels = ndarray::Array3::from_shape_fn([1, 4, 9], |(_, _, x)| (x / 3) as u8);
+    let labels = LabelVolume::new(labels, Geometry::pixels([1, 4, 9])).unwrap();
+    sandbox.labels("labels.png", &labels);
+    let facts = "name = \"s\"\ntitle = \"s\"\nmodality = \"rgb\"\nlicense = \"l\"\nsource = \"s\"\nfolder = \".\"\n";
+    let classes = "images = \"i\"\nlabels = \"l\"\nignored = [0]\nclasses = [\n\
+        { name = \"road\", value = 7, color = [128, 64, 128] },\n\
+        { name = \"sidewalk\", value = 8, color = [244, 35, 232] },\n\
+        { name = \"building\", value = 11, color = [70, 70, 70] },\n]\n";
+    sandbox.write("street.toml", format!("{facts}{classes}"));
+    sandbox
+}
+
+#[test]
+fn labels_are_written_as_official_values_or_in_their_colors() {
+    let sandbox = street();
+    let run = "convert labels.png";
+    sandbox.lamina(&format!("{run} ids.png --labels --colors street.toml --values")).exits(0);
+    let ids = read_labels(&sandbox.path("ids.png"), &ReadOptions::default()).unwrap();
+    assert_eq!(ids.counts(), [(7, 12), (8, 12), (11, 12)].into());
+    // The palette goes with the values.
+    let shown = image::open(sandbox.path("ids.png")).unwrap().to_rgb8();
+    assert_eq!(shown.get_pixel(8, 0).0, [70, 70, 70]);
+    for name in ["colors.png", "colors.tif"] {
+        let run = sandbox
+            .lamina(&format!("{run} {name} --labels --colors street.toml --colored --json"))
+            .exits(0);
+        assert_eq!(run.json()["verified"]["voxels"], 36);
+        // Colors become labels again through the same table.
+        let back = format!("convert {name} back-{name}.png --labels --colors street.toml");
+        sandbox.lamina(&back).exits(0);
+        let read = |name: &str| read_labels(&sandbox.path(name), &ReadOptions::default()).unwrap();
+        assert_eq!(read(&format!("back-{name}.png")).labels, read("labels.png").labels);
+    }
+    let shown = image::open(sandbox.path("colors.png")).unwrap();
+    assert_eq!(shown.color(), image::ColorType::Rgb8);
+    assert_eq!(shown.to_rgb8().get_pixel(3, 2).0, [244, 35, 232]);
+    // Two labels of one color could not be told apart.
+    let text = fs::read_to_string(sandbox.path("street.toml")).unwrap();
+    sandbox.write("same.toml", text.replace("[70, 70, 70]", "[128, 64, 128]"));
+    let run =
+        sandbox.lamina(&format!("{run} no.png --labels --colors same.toml --colored")).exits(1);
+    assert!(run.stderr.contains("found labels 0 and 2 of one color"), "{run}");
+    assert!(!sandbox.path("no.png").exists());
+}
+
+#[test]
+fn a_mask_becomes_a_table_of_volumes() {
+    let sandbox = Sandbox::new();
+    sandbox.labels("masks/a.nii.gz", &oblique());
+    sandbox.write("masks/b.nii.gz", "no mask");
+    let run = sandbox.lamina("convert masks volumes.csv --json").exits(1);
+    assert_eq!(run.json()["failed"], 1);
+    let table = fs::read_to_string(sandbox.path("volumes.csv")).unwrap();
+    let rows: Vec<Vec<&str>> =
+        table.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 4, "{table}");
+    for (row, (label, voxels)) in rows[..2].iter().zip(oblique().counts().into_iter().skip(1)) {
+        assert_eq!(row[..5], ["a", "done", &label.to_string(), "", &voxels.to_string()]);
+        let ml: f64 = row[5].parse().unwrap();
+        assert!((ml - voxels as f64 * 0.5 * 0.6 * 3.0 / 1000.0).abs() < 1e-6, "{table}");
+    }
+    assert_eq!(rows[2][..3], ["b", "failed", "1"]);
+    assert!(!table.contains("masks/"), "{table}");
+    sandbox.lamina("convert masks volumes.csv").exits(2);
+}
+
+#[test]
+fn a_mask_is_drawn_over_its_image() {
+    let sandbox = Sandbox::new();
+    let (volume, labels) = ellipsoid([9.0, 12.0, 2.5]);
+    sandbox.image("scan.nii.gz", &volume);
+    sandbox.labels("mask.nii.gz", &labels);
+    sandbox.lamina("overlay scan.nii.gz mask.nii.gz all.tif").exits(0);
+    sandbox.lamina("overlay scan.nii.gz mask.nii.gz one.png --slice 2 --opacity 1").exits(0);
+    sandbox
+        .lamina("overlay scan.nii.gz mask.nii.gz hollow.png --slice 2 --opacity 1 --contour")
+        .exits(0);
+    let read = |name: &str| image::open(sandbox.path(name)).unwrap().to_rgb8();
+    let (full, hollow) = (read("one.png"), read("hollow.png"));
+    assert_eq!(full.dimensions(), (20, 24));
+    let red =
+        |picture: &image::RgbImage| picture.pixels().filter(|pixel| pixel.0 == [128, 0, 0]).count();
+    let inside = labels.labels.index_axis(ndarray::Axis(0), 2).iter().filter(|&&l| l == 1).count();
+    assert_eq!(red(&full), inside);
+    assert!(red(&hollow) > 0 && red(&hollow) < inside);
+    // What does not fit is refused, and nothing is overwritten unasked.
+    transcript!(sandbox.lamina("overlay scan.nii.gz mask.nii.gz one.png"), @r#"
+    $ lamina overlay scan.nii.gz mask.nii.gz one.png
+    exit code 2
+    --- stderr
+    error: a file of this name is there; --overwrite replaces it: one.png
+    "#);
+    let run = sandbox.lamina("overlay scan.nii.gz mask.nii.gz two.png").exits(2);
+    assert!(run.stderr.contains("found 6 slices, which a TIFF would take"), "{run}");
+    let run = sandbox.lamina("overlay scan.nii.gz mask.nii.gz two.png --slice 6").exits(2);
+    assert!(run.stderr.contains("expected a slice from 0 to 5, found 6"), "{run}");
+    sandbox.labels("other.nii.gz", &oblique());
+    let run = sandbox.lamina("overlay scan.nii.gz other.nii.gz two.png --slice 0").exits(2);
+    assert!(run.stderr.contains("the mask lies on another grid"), "{run}");
+    let run = sandbox.lamina("overlay scan.nii.gz mask.nii.gz scan.nii.gz --overwrite").exits(2);
+    assert!(run.stderr.contains("would overwrite a file that is read"), "{run}");
+}

@@ -87,6 +87,11 @@ fn predict_explains_its_options() {
                                         background; needed where segments overlap
           --reference <PATH>            Reference masks to score against: a folder, or a file for a
                                         single input
+          --volumes <FILE>              Write how much of each class was found in each case to this
+                                        table too (.csv or .json)
+          --values                      Write the values that the model's data set has for its classes,
+                                        not their places in its list: Cityscapes' ids. References have
+                                        them too
           --montage                     Draw a picture per case too: slices with outlines
           --overwrite                   Make masks again that exist already
           --largest-component <on|off>  Keep only the largest component of each class; as the model says

@@ -293,3 +293,57 @@ fn pictures_become_indexed_pictures_in_the_colors_of_the_classes() {
         lamina_io::read_labels(&sandbox.path("masks/c.png"), &lamina_io::ReadOptions::default());
     assert!(labels.unwrap().counts().contains_key(&1));
 }
+
+#[test]
+fn volumes_of_all_cases_stand_in_a_table_failed_ones_too() {
+    let sandbox = prepared();
+    sandbox.write("scans/c.nii.gz", "no image");
+    let run = "predict scans --out masks --device cpu --quiet --volumes";
+    sandbox.lamina(&format!("{run} volumes.txt")).exits(2);
+    sandbox.lamina(&format!("{run} masks/a.json")).exits(2);
+    let answer = sandbox.lamina(&format!("{run} volumes.csv --json")).exits(1).json();
+    let table = fs::read_to_string(sandbox.path("volumes.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0].join(","), "case,status,label,class,voxels,volume_ml,error");
+    assert_eq!(rows.len(), 4);
+    for (row, case) in rows[1..3].iter().zip(answer["cases"].as_array().unwrap()) {
+        let class = &case["classes"][0];
+        assert_eq!(row[..4], [case["case"].as_str().unwrap(), "done", "1", "ellipsoid"]);
+        assert_eq!(row[4], class["voxels"].to_string());
+        // A voxel has 1 mm by 1.2 mm by 3 mm.
+        let ml: f64 = row[5].parse().unwrap();
+        assert!((ml - 0.0036 * class["voxels"].as_f64().unwrap()).abs() < 1e-6, "{table}");
+    }
+    assert_eq!(rows[3][..6], ["c", "failed", "1", "ellipsoid", "", ""]);
+    assert!(rows[3][6].contains("found 8") && !table.contains("c.nii"), "{table}");
+    // A run that goes on from there has the same table, as JSON if asked.
+    sandbox.lamina(&format!("{run} again.csv")).exits(1);
+    assert_eq!(fs::read_to_string(sandbox.path("again.csv")).unwrap(), table);
+    sandbox.lamina(&format!("{run} volumes.json")).exits(1);
+    let json = fs::read_to_string(sandbox.path("volumes.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json[1]["volume_ml"].to_string(), rows[2][5]);
+    assert_eq!(json[2]["voxels"], serde_json::Value::Null);
+}
+
+#[test]
+fn masks_may_have_the_values_of_the_data_set() {
+    let sandbox = prepared();
+    let manifest = sandbox.path("models/tiny/model.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let named = "name = \"ellipsoid\"";
+    assert!(text.contains(named), "{text}");
+    fs::write(&manifest, text.replace(named, "name = \"ellipsoid\"\nvalue = 24")).unwrap();
+    let run = "predict scans/a.nii.gz --device cpu --quiet --json --out";
+    let plain = sandbox.lamina(&format!("{run} plain")).exits(0).json();
+    let values = sandbox.lamina(&format!("{run} values --values")).exits(0).json();
+    assert_eq!(plain["cases"][0]["classes"], values["cases"][0]["classes"]);
+    let read =
+        |name: &str| read_labels(&sandbox.path(name), &ReadOptions::default()).unwrap().labels;
+    assert_eq!(read("plain/a.nii.gz").mapv(|label| 24 * label), read("values/a.nii.gz"));
+    // Going on from there, the mask is known for what it is, and not for the other one.
+    let again = sandbox.lamina(&format!("{run} values --values")).exits(0).json();
+    assert_eq!(again["cases"][0]["status"], "skipped");
+    assert_eq!(again["cases"][0]["classes"], values["cases"][0]["classes"]);
+    sandbox.lamina(&format!("{run} values")).exits(1);
+}
