@@ -256,6 +256,13 @@ fn a_mask_is_drawn_over_its_image() {
     let inside = labels.labels.index_axis(ndarray::Axis(0), 2).iter().filter(|&&l| l == 1).count();
     assert_eq!(red(&full), inside);
     assert!(red(&hollow) > 0 && red(&hollow) < inside);
+    // Where the first class is no background it is drawn as well.
+    let street = street();
+    let gray = image::GrayImage::from_pixel(9, 4, image::Luma([0]));
+    gray.save(street.path("gray.png")).unwrap();
+    street.lamina("overlay gray.png labels.png all.png --opacity 1 --colors street.toml").exits(0);
+    let shown = image::open(street.path("all.png")).unwrap().to_rgb8();
+    assert_eq!(shown.get_pixel(0, 0).0, [128, 64, 128]);
     // What does not fit is refused, and nothing is overwritten unasked.
     transcript!(sandbox.lamina("overlay scan.nii.gz mask.nii.gz one.png"), @r#"
     $ lamina overlay scan.nii.gz mask.nii.gz one.png

@@ -31,6 +31,7 @@ use super::volumes::{self, Row, without_paths};
 /// An output that ends in .csv or .json is a table of how much of each class there is in a mask, or in
 /// each mask of a folder.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct ConvertArgs {
     /// The image, or a folder of DICOM files.
     #[arg(value_name = "IN")]
@@ -217,6 +218,9 @@ struct Tabulated {
     failed: usize,
 }
 
+/// Voxels of each label and their volume, or why a mask cannot be read.
+type Measured = std::result::Result<(BTreeMap<u8, u64>, Option<f64>), String>;
+
 /// Writes how much of each class there is in each mask.
 fn tabulate(args: &ConvertArgs, output: &Output) -> anyhow::Result<Outcome> {
     let config = description(args)?;
@@ -231,7 +235,6 @@ fn tabulate(args: &ConvertArgs, output: &Output) -> anyhow::Result<Outcome> {
             .map_err(|error| without_paths(&error_line(error.as_ref()), &[&input.path]))?;
         Ok((labels.counts(), labels.geometry.voxel_volume_ml()))
     };
-    type Measured = std::result::Result<(BTreeMap<u8, u64>, Option<f64>), String>;
     let measured: Vec<Measured> = inputs.par_iter().map(measure).collect();
     // Classes that are known, or all that occur: the same for each case.
     let known = (0..=u8::MAX).zip(&config.classes).skip(1);

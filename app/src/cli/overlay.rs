@@ -16,7 +16,8 @@ use super::output::{Outcome, Output};
 
 /// Draw a mask over its image: a PNG of one slice, or a TIFF with a page for each.
 ///
-/// Slices lie as they are stored; the background of the mask is left as it is.
+/// Slices lie as they are stored. Label 0 is not drawn, unless the description has another name for
+/// it than "background".
 #[derive(Debug, Args)]
 pub struct OverlayArgs {
     /// The image: a volume, a picture, or a folder of DICOM files.
@@ -80,8 +81,9 @@ pub fn run(args: &OverlayArgs, output: &Output) -> anyhow::Result<Outcome> {
         bail!("a file of this name is there; --overwrite replaces it: {}", args.out.display());
     }
     let config = args.colors.as_deref().map(DatasetConfig::read).transpose()?;
-    let classes = config.into_iter().flat_map(|config| config.classes);
-    let colors: Vec<[u8; 3]> = classes.map(|class| class.color).collect();
+    let classes = config.map(|config| config.classes).unwrap_or_default();
+    let colors: Vec<[u8; 3]> = classes.iter().map(|class| class.color).collect();
+    let all_labels = classes.first().is_some_and(|class| class.name != "background");
     let labels = read_labels(&args.mask, &ReadOptions::default())?;
     let mut painting = painting(args, &labels)?;
     if painting.shape() != labels.shape() {
@@ -89,7 +91,7 @@ pub fn run(args: &OverlayArgs, output: &Output) -> anyhow::Result<Outcome> {
         bail!("expected a mask of {x} × {y} pixels, found {i} × {j}: {}", args.mask.display());
     }
     let (opacity, contour) = (args.opacity, args.contour);
-    painting.draw(&labels, &colors, Overlay { opacity, contour });
+    painting.draw(&labels, &colors, Overlay { opacity, all_labels, contour });
     if let Some(slice) = args.slice {
         let slices = painting.shape()[0];
         painting = painting

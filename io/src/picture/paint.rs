@@ -29,6 +29,8 @@ pub struct Painting {
 pub struct Overlay {
     /// What the labels' colors count against the image: 1 hides it, 0 hides them.
     pub opacity: f64,
+    /// Whether label 0 is drawn too: in a street it is a class like the others.
+    pub all_labels: bool,
     /// Whether borders alone are drawn: voxels with a neighbor in their slice of another label.
     pub contour: bool,
 }
@@ -89,7 +91,7 @@ impl Painting {
         [self.pages.len(), self.height, self.width]
     }
 
-    /// Draws `labels`, which have the same shape, over it; the background stays as it is.
+    /// Draws `labels`, which have the same shape, over it.
     ///
     /// # Panics
     /// If they have another shape.
@@ -97,7 +99,9 @@ impl Painting {
         assert_eq!(self.shape(), labels.shape(), "labels of the image's own shape are drawn on it");
         for (page, slice) in self.pages.iter_mut().zip(labels.labels.axis_iter(Axis(0))) {
             for ((row, column), &label) in slice.indexed_iter() {
-                if label == 0 || (overlay.contour && !is_border(&slice, [row, column])) {
+                if (label == 0 && !overlay.all_labels)
+                    || (overlay.contour && !is_border(&slice, [row, column]))
+                {
                     continue;
                 }
                 let pixel = &mut page[row * self.width + column];
@@ -197,7 +201,11 @@ mod tests {
         let labels = square();
         let draw = |contour| {
             let mut painting = dark.clone();
-            painting.draw(&labels, &[[9; 3], [200, 100, 0]], Overlay { opacity: 0.5, contour });
+            painting.draw(
+                &labels,
+                &[[9; 3], [200, 100, 0]],
+                Overlay { opacity: 0.5, all_labels: false, contour },
+            );
             painting.pages[0].clone()
         };
         let (filled, hollow) = (draw(false), draw(true));
