@@ -1,6 +1,6 @@
 //! Data sets: facts in a TOML file, cases in sorted order, folds over patients.
 //!
-//! Reading the voxels of a case is left to [`read_volume`](crate::read_volume) and
+//! Reading the voxels of a case is left to [`read_volume`] and
 //! [`read_labels`](crate::read_labels); nothing here opens an image.
 
 mod check;
