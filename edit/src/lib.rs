@@ -62,7 +62,6 @@ mod rules;
 mod scene;
 mod session;
 mod step;
-mod stroke;
 mod tally;
 #[cfg(test)]
 mod testing;

@@ -101,12 +101,9 @@ impl<'a> Gate<'a> {
 
     /// Whether the value at `index` allows a change.
     pub(crate) fn value_allows(&self, index: [usize; 3]) -> bool {
-        if !self.asks_values() {
-            return true;
-        }
-        let mut keep = [true];
-        self.keep_by_value(index, &mut keep);
-        keep[0]
+        let Some(image) = self.image.filter(|_| self.asks_values()) else { return true };
+        let value = image.value(index);
+        self.ranges.iter().flatten().all(|range| range.contains(value))
     }
 }
 
