@@ -79,7 +79,7 @@ pub use journal::{
     Recovery, find_journals,
 };
 pub use label_set::LabelSet;
-pub use metric::{Metric, Place};
+pub use metric::{Metric, Place, place_from_ras, ras_from_place};
 pub use operation::{
     Boolean, Combine, Fill, Grow, GrowRange, Holes, Interpolate, IslandAction, Islands, Kernel,
     Margin, Operand, Operation, Over, Paste, Planned, Polygon, Reach, Size, Smooth, Threshold,

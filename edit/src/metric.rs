@@ -8,6 +8,17 @@ use lamina_io::Geometry;
 /// A place in a volume: `[z, y, x]` as voxel indices, whole at voxel centers.
 pub type Place = [f64; 3];
 
+/// The place of a point of the patient, given in RAS millimeters.
+pub fn place_from_ras(geometry: &Geometry, ras_mm: [f64; 3]) -> Place {
+    let [x, y, z] = geometry.index_from_ras().apply(ras_mm);
+    [z, y, x]
+}
+
+/// Where a place is in the patient, in RAS millimeters.
+pub fn ras_from_place(geometry: &Geometry, [z, y, x]: Place) -> [f64; 3] {
+    geometry.ras_from_index().apply([x, y, z])
+}
+
 /// How far indices of a grid lie apart.
 ///
 /// Exact on any grid, sheared ones too. [`spacing_mm`](Self::spacing_mm), which distance maps
@@ -79,10 +90,11 @@ mod tests {
             Geometry::new([5, 6, 7], Affine::from_columns(steps, [9.0, 8.0, 7.0])).unwrap();
         let metric = Metric::new(&geometry);
         let (a, b) = ([1.0, 2.5, 3.0], [4.0, 0.0, 5.5]);
-        let world = |p: Place| geometry.ras_from_index().apply([p[2], p[1], p[0]]);
-        let (wa, wb) = (world(a), world(b));
+        let (wa, wb) = (ras_from_place(&geometry, a), ras_from_place(&geometry, b));
         let expected = (0..3).map(|axis| (wa[axis] - wb[axis]).powi(2)).sum::<f64>().sqrt();
         assert!((metric.distance_mm(a, b) - expected).abs() < 1e-12);
+        let back = place_from_ras(&geometry, wa);
+        assert!((0..3).all(|axis| (back[axis] - a[axis]).abs() < 1e-12));
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::error::EditError;
 use crate::label_set::LabelSet;
 use crate::values::{ValueRange, keep_in_range};
 
-/// Which voxels may be changed. The default lets all of them.
+/// Which voxels may be changed. The default lets all of them. Rules hold for what is done, not for
+/// what is undone.
 #[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {

@@ -4,13 +4,38 @@ use lamina_io::{Rescale, Volume, Voxels};
 use ndarray::{Array3, s};
 use serde::{Deserialize, Serialize};
 
-/// Image values from `low` to `high`, both included. What is not a number is in no range.
+/// Image values from `low` to `high`, both included. What is not a number is in no range. An end may
+/// be infinite; in files it is then absent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Ends", from = "Ends")]
 pub struct ValueRange {
     /// The smallest.
     pub low: f64,
     /// The largest.
     pub high: f64,
+}
+
+/// A range as files have it: JSON knows no infinity.
+#[derive(Serialize, Deserialize)]
+struct Ends {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    low: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    high: Option<f64>,
+}
+
+impl From<ValueRange> for Ends {
+    fn from(range: ValueRange) -> Self {
+        let finite = |end: f64| end.is_finite().then_some(end);
+        Self { low: finite(range.low), high: finite(range.high) }
+    }
+}
+
+impl From<Ends> for ValueRange {
+    fn from(ends: Ends) -> Self {
+        let low = ends.low.unwrap_or(f64::NEG_INFINITY);
+        Self { low, high: ends.high.unwrap_or(f64::INFINITY) }
+    }
 }
 
 impl ValueRange {
@@ -173,6 +198,18 @@ mod tests {
     fn what_is_not_a_number_is_in_no_range() {
         let everything = ValueRange { low: f64::NEG_INFINITY, high: f64::INFINITY };
         assert!(!everything.contains(f64::NAN) && everything.contains(f64::INFINITY));
+    }
+
+    #[test]
+    fn a_range_without_an_end_comes_back_from_a_file() {
+        for (range, text) in [
+            (ValueRange { low: 1.5, high: f64::INFINITY }, r#"{"low":1.5}"#),
+            (ValueRange { low: f64::NEG_INFINITY, high: 2.0 }, r#"{"high":2.0}"#),
+            (ValueRange::between(3.0, -1.0), r#"{"low":-1.0,"high":3.0}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&range).unwrap(), text);
+            assert_eq!(serde_json::from_str::<ValueRange>(text).unwrap(), range);
+        }
     }
 
     #[test]

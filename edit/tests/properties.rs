@@ -192,6 +192,9 @@ fn a_journal_gives_the_same_labels_and_history() {
                 session = recovery.resume(Some(support::image())).unwrap();
                 session.set_second(Some(&support::second())).unwrap();
             }
+            if round % 20 == 7 {
+                session.set_rules(random_rules(&mut random));
+            }
             do_something(&mut session, &mut random);
         }
         session.sync_journal().unwrap();

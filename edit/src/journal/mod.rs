@@ -15,6 +15,7 @@
 mod error;
 mod find;
 mod frame;
+mod frames;
 mod payload;
 mod recovery;
 mod writer;
@@ -27,7 +28,8 @@ use std::time::Duration;
 
 pub use error::JournalError;
 pub use find::{FoundJournal, JournalSummary, find_journals};
-pub use recovery::{Ending, Recovery};
+pub use frames::Ending;
+pub use recovery::Recovery;
 pub use writer::JournalStatus;
 pub(crate) use writer::{Event, Writer};
 

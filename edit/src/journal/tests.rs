@@ -308,8 +308,10 @@ fn journals_in_a_folder_are_told_apart() {
     kept.undo().unwrap();
     let mut done = session(Array3::zeros(SHAPE));
     done.write_journal(Journal::create(folder.path(), done.scene(), Some(id)).unwrap()).unwrap();
-    dab(&mut done, 1);
+    let brush = Brush::new(BrushShape::Sphere, 1.0, 1);
+    done.begin_stroke(brush, [0.0, 1.0, 1.0]).unwrap();
     done.finish(true).unwrap();
+    assert!(!done.in_stroke() && done.undoable().is_some());
     let paths = [&kept, &done].map(|session| session.journal_path().unwrap());
     drop((kept, done));
     std::fs::write(folder.path().join(format!("x.{EXTENSION}")), "not a journal").unwrap();
@@ -364,4 +366,9 @@ fn the_image_has_to_lie_on_the_grid() {
     assert!(matches!(refused, Err(JournalError::OtherImage { .. })));
     let missing = Recovery::open(&small.folder.path().join("nowhere"));
     assert!(matches!(missing, Err(JournalError::Open { .. })));
+    let session = session(Array3::zeros(SHAPE));
+    let nowhere = small.folder.path().join("nowhere");
+    let refused = Journal::create(&nowhere, session.scene(), None);
+    assert!(matches!(refused, Err(JournalError::Folder { .. })));
+    assert!(matches!(find_journals(&nowhere), Err(JournalError::Folder { .. })));
 }

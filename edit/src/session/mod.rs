@@ -316,3 +316,18 @@ pub(crate) struct Made {
     pub parameters: Value,
     pub rules: Rules,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenes_and_sessions_go_to_other_threads() {
+        fn sent<T: Send>() {}
+        fn shared<T: Send + Sync>() {}
+        sent::<Session>();
+        shared::<Scene>();
+        shared::<Operation>();
+        sent::<Planned>();
+    }
+}

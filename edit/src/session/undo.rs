@@ -91,11 +91,14 @@ impl Session {
 
     /// Marks the work as finished, saved or not, and waits until that is on disk. A journal that is
     /// finished is not offered for recovery; it stays as the audit trail, and further changes go on
-    /// to be written.
+    /// to be written. A stroke that is being drawn is ended first.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn finish(&mut self, saved: bool) -> Result<(), Arc<JournalError>> {
+        if self.in_stroke() {
+            drop(self.end_stroke());
+        }
         let (action, time) = (if saved { Action::Saved } else { Action::Discarded }, Moment::now());
         self.audit.push(AuditRow::end(action, time));
         if let Some(journal) = &self.journal {

@@ -54,7 +54,9 @@ impl Random {
     }
 
     fn range(&mut self) -> ValueRange {
-        ValueRange::between(self.unit() * 100.0, self.unit() * 100.0)
+        let range = ValueRange::between(self.unit() * 100.0, self.unit() * 100.0);
+        let high = if self.below(3) == 0 { f64::INFINITY } else { range.high };
+        ValueRange { high, ..range }
     }
 }
 
