@@ -32,6 +32,7 @@ mod journeys {
     mod real_files;
     mod real_formats;
     mod real_scans;
+    mod segmentations;
     mod train_then_predict;
 }
 #[path = "../io/tests/common/dicom.rs"]

@@ -217,6 +217,11 @@ impl Manifest {
             let expected = format!("expected 1 to {LARGEST_COUNT} channels");
             return Err(EngineError::config("in_channels", channels, expected));
         }
+        for class in &self.classes {
+            if let Some(Err(found)) = class.codes.as_ref().map(lamina_io::SegmentCodes::check) {
+                return refuse(format!("class {:?}: {found}", class.name));
+            }
+        }
         self.network.validate()?;
         self.preprocessing.validate()?;
         self.inference.validate()

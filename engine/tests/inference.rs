@@ -124,7 +124,7 @@ fn manifest(
     inference: InferenceConfig,
     classes: usize,
 ) -> Manifest {
-    let class = |index| Class { name: format!("class {index}"), color: [0; 3], value: None };
+    let class = |index| Class { name: format!("class {index}"), ..Class::default() };
     Manifest {
         format: 1,
         name: "test".into(),

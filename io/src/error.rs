@@ -205,11 +205,13 @@ pub enum VolumeError {
 
     /// A label map holds something other than labels.
     #[error(
-        "expected labels that are whole numbers from 0 to 255, found {value} at voxel {index:?} (x, y, z): {path}"
+        "expected labels that are whole numbers from 0 to {most}, found {value} at voxel {index:?} (x, y, z): {path}"
     )]
     NotALabel {
         /// The file.
         path: PathBuf,
+        /// The largest that a label may be.
+        most: u16,
         /// The value that is no label.
         value: f64,
         /// Where it is: x, y, z.
@@ -274,6 +276,35 @@ pub enum VolumeError {
         found: String,
     },
 
+    /// A segmentation cannot refer to these slices.
+    #[error("expected a DICOM series that a segmentation can refer to, found {found}: {path}")]
+    NotASource {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is, and what can be done about it.
+        found: String,
+    },
+
+    /// Labels do not lie on the grid of the series that they are said to be of.
+    #[error("expected labels on the grid of the series, {expected}, found {found}: {path}")]
+    OtherGrid {
+        /// The series.
+        path: PathBuf,
+        /// Its grid.
+        expected: String,
+        /// That of the labels.
+        found: String,
+    },
+
+    /// Segments and labels do not fit together, or segments cannot be described.
+    #[error("{found}: {path}")]
+    Segments {
+        /// The description of the segments, or the output file.
+        path: PathBuf,
+        /// What was expected and found.
+        found: String,
+    },
+
     /// A file that was just written does not say what it should.
     #[error(
         "expected the written file to say the same when it is read back, found {found}; it was not kept: {path}"
@@ -332,6 +363,9 @@ macro_rules! path_in {
             | Self::UnknownLabel { path, .. }
             | Self::NoPicture { path, .. }
             | Self::OutputName { path }
+            | Self::NotASource { path, .. }
+            | Self::OtherGrid { path, .. }
+            | Self::Segments { path, .. }
             | Self::NotVerified { path, .. }
             | Self::OutputFolder { path }
             | Self::Write { path, .. } => path,

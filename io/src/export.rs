@@ -33,7 +33,7 @@ pub struct Verified {
 }
 
 /// Formats round where voxels are, NIfTI to single precision. A shift that matters is half a voxel.
-const MOST_OFFSET: f64 = 0.05;
+pub(crate) const MOST_OFFSET: f64 = 0.05;
 
 /// What single precision may change about a rescaled value.
 const ROUNDING: f64 = 1e-6;

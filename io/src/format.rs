@@ -69,6 +69,11 @@ pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeEr
     }
 }
 
+/// Whether what is read from `path` is DICOM.
+pub(crate) fn is_dicom(path: &Path) -> Result<bool, VolumeError> {
+    Ok(format_of(path)? == Format::Dicom)
+}
+
 fn format_of(path: &Path) -> Result<Format, VolumeError> {
     if path.is_dir() {
         return Ok(Format::Dicom); // the only one whose images are folders

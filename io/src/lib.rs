@@ -6,10 +6,10 @@
 //! turned here and nowhere else.
 //!
 //! NIfTI, MetaImage, NRRD, DICOM and pictures are read by their content; all but DICOM are written,
-//! by the file's name. Of DICOM, a folder is a file too: see [`series_in`].
+//! by the file's name; label maps also as DICOM segmentations of a series. Of DICOM, a folder is a file too: see [`series_in`].
 //!
 //! - In: [`read_volume`], [`read_labels`], and [`read_info`] for a look without loading.
-//! - Out: [`export_volume`] and [`export_labels`], which read back what they wrote, [`write_volume`]
+//! - Out: [`export_volume`], [`export_labels`] and [`export_segmentation`], which read back what they wrote, [`write_volume`]
 //!   and [`write_labels`], which do not, and [`atomic::write_atomically`] for any file.
 //! - Without files: [`synthetic`].
 //!
@@ -40,9 +40,11 @@ pub mod synthetic;
 
 mod affine;
 mod axes;
+mod codes;
 mod dicom;
 mod error;
 mod export;
+mod export_seg;
 mod fields;
 mod format;
 mod geometry;
@@ -69,9 +71,14 @@ mod write;
 
 pub use affine::Affine;
 pub use axes::AxisOrder;
-pub use dicom::{SeriesChoice, SeriesInfo, pseudonym_for, series_in};
+pub use codes::{Code, SegmentCodes};
+pub use dicom::{
+    Algorithm, AlgorithmKind, DicomScan, Label, Metainfo, Segment, Segmentation, SegmentationKind,
+    SeriesChoice, SeriesInfo, pseudonym_for, series_in,
+};
 pub use error::VolumeError;
 pub use export::{Verified, export_colored, export_labels, export_labels_in, export_volume};
+pub use export_seg::{export_segmentation, read_segmentation};
 pub use format::{
     SUPPORTED_NAMES, case_stem, files_of, files_read, images_among, is_output_name,
     is_picture_name, is_supported_name, output_files,
@@ -81,6 +88,7 @@ pub use label::LabelVolume;
 pub use picture::{LabelColors, Overlay, Painting};
 pub use read::{
     FileInfo, Limits, PaddingInfo, ReadOptions, read_info, read_info_of, read_labels, read_volume,
+    read_wide_labels,
 };
 pub use source::SourceHeader;
 pub use statistics::Statistics;

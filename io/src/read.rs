@@ -8,9 +8,10 @@ use std::path::Path;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use crate::dicom::SeriesChoice;
+use crate::dicom::{self, SeriesChoice};
 use crate::error::VolumeError;
 use crate::format;
+use crate::geometry::Geometry;
 use crate::image::{Description, Image};
 use crate::label::LabelVolume;
 use crate::statistics::Tally;
@@ -101,33 +102,75 @@ pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeE
 /// # Errors
 /// As [`read_volume`], and if a value is no label.
 pub fn read_labels(path: &Path, options: &ReadOptions) -> Result<LabelVolume, VolumeError> {
+    let image = open_volume(path, options)?;
+    labels_of(image, path, options)
+}
+
+/// [`read_labels`] of numbers up to 65535, as tables of the brain's regions have them.
+///
+/// # Errors
+/// As [`read_labels`].
+pub fn read_wide_labels(
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<(Array3<u16>, Geometry), VolumeError> {
     let mut image = open_volume(path, options)?;
+    let labels = numbers(&mut image, path, options)?;
+    Ok((into_array(labels, &image), image.description.geometry))
+}
+
+/// A DICOM segmentation on the grid of a scan, where it lies on its slices.
+pub(crate) fn read_labels_on(
+    path: &Path,
+    options: &ReadOptions,
+    scan: &Geometry,
+) -> Result<LabelVolume, VolumeError> {
+    labels_of(dicom::open_on(path, options, scan)?, path, options)
+}
+
+fn labels_of(
+    mut image: Image,
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<LabelVolume, VolumeError> {
+    let labels = numbers(&mut image, path, options)?;
+    Ok(LabelVolume {
+        labels: into_array(labels, &image),
+        geometry: image.description.geometry,
+        source: image.description.source,
+    })
+}
+
+/// The voxels of an image, all of which must be whole numbers that `L` has.
+fn numbers<L: TryFrom<u16> + Copy + Into<u16>>(
+    image: &mut Image,
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<Vec<L>, VolumeError> {
     if image.description.lossy {
         return Err(VolumeError::Lossy { path: path.to_owned() });
     }
-    let mut labels: Vec<u8> = reserve(&image, path, &options.limits)?;
+    let mut labels: Vec<L> = reserve(image, path, &options.limits)?;
     let rescale = image.description.rescale;
     let [_, height, width] = image.description.geometry.shape();
     let bytes = image.description.sizes.volume_bytes;
     with_type!(image.description.stored, T => image.for_each_chunk(bytes, |chunk: &[T]| {
         for &stored in chunk {
             let value = rescale.apply(stored.to_f64());
-            let label = value as u8;
-            if f64::from(label) != value {
+            let whole = value as u16;
+            let label = L::try_from(whole).ok().filter(|_| f64::from(whole) == value);
+            let Some(label) = label else {
                 let at = labels.len();
                 let index = [at % width, at / width % height, at / width / height].map(|n| n as u64);
-                return Err(VolumeError::NotALabel { path: path.to_owned(), value, index });
-            }
+                let most = if size_of::<L>() == 1 { 255 } else { 65_535 };
+                return Err(VolumeError::NotALabel { path: path.to_owned(), most, value, index });
+            };
             labels.push(label);
         }
         Ok(())
     }))?;
     image.finish(&options.limits)?;
-    Ok(LabelVolume {
-        labels: into_array(labels, &image),
-        geometry: image.description.geometry,
-        source: image.description.source,
-    })
+    Ok(labels)
 }
 
 /// Opens a file at the volume that the options ask for.

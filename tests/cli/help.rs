@@ -72,8 +72,12 @@ fn predict_explains_its_options() {
 
     Options:
       -o, --out <FOLDER>                Where masks and their records go; made where it is missing
-          --format <ENDING>             nii, nii.gz, mha, mhd, nrrd, nhdr, png or tif; the format of
-                                        each scan, nii.gz for DICOM, unless given
+          --format <ENDING>             nii, nii.gz, mha, mhd, nrrd, nhdr, png, tif, or of DICOM series
+                                        dicom-seg or dicom-labelmap; the format of each scan, nii.gz for
+                                        DICOM, unless given
+          --segments <JSON>             Names, colors and codes of the segments of a DICOM segmentation:
+                                        JSON as dcmqi takes it; those of the model's classes unless
+                                        given
           --model <FOLDER>              The model; the bundled one unless given
           --device <DEVICE>             auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
           --volume <N>                  Which volume of a scan that holds several, from 0

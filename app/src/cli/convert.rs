@@ -2,29 +2,32 @@
 //!
 //! What the formats can hold and how the outcome is checked is decided by io.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use lamina_io::atomic::write_atomically;
 use lamina_io::dataset::{DatasetConfig, LabelValues};
 use lamina_io::{
-    LabelColors, LabelVolume, ReadOptions, Verified, VolumeError, export_colored, export_labels_in,
-    export_volume, files_of, files_read, is_output_name, output_files, read_labels, read_volume,
+    DicomScan, LabelColors, LabelVolume, ReadOptions, SegmentationKind, Verified, VolumeError,
+    export_colored, export_labels_in, export_segmentation, export_volume, files_of, files_read,
+    is_output_name, output_files, read_labels, read_volume, read_wide_labels,
 };
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::inputs::{Input, SeriesArgs, expand};
 use super::output::{Outcome, Output, error_line};
+use super::segments;
 use super::sidecar::{ClassVolume, files_sha256};
 use super::table::count;
 use super::volumes::{self, Row, without_paths};
 
 /// Write an image or a label map in another format, and check what was written.
 ///
-/// The name of the output says which format. What was written is read back by other
+/// The name of the output says which format; one that ends in .dcm is a DICOM segmentation of the
+/// series that --scan names. What was written is read back by other
 /// code and compared in the patient, voxel by voxel; the record beside it (OUT.json) says so.
 /// Where they differ, nothing is left.
 ///
@@ -45,8 +48,8 @@ pub struct ConvertArgs {
     #[arg(long)]
     labels: bool,
 
-    /// Data set description whose classes have the colors: of labels in a picture of colors, and
-    /// in the palette of a PNG.
+    /// Data set description whose classes have the colors: of labels in a picture of colors, in
+    /// the palette of a PNG, and with their names and codes in a DICOM segmentation.
     #[arg(long, value_name = "CONFIG", requires = "labels")]
     colors: Option<PathBuf>,
 
@@ -63,6 +66,20 @@ pub struct ConvertArgs {
     #[arg(long, value_name = "N")]
     volume: Option<usize>,
 
+    /// For an OUT that ends in .dcm: the DICOM file or folder that the labels are of. Its slices are
+    /// referred to, and what it says of the patient and the study is copied into OUT; --series and
+    /// --accept-flaws are about it.
+    #[arg(long, value_name = "DICOM")]
+    scan: Option<PathBuf>,
+
+    /// How a DICOM segmentation stores labels: binary, or labelmap, which fewer programs read.
+    #[arg(long, value_name = "TYPE", requires = "scan", hide_possible_values = true)]
+    seg_type: Option<SegType>,
+
+    /// Names, colors and codes of the segments of a DICOM segmentation: JSON as dcmqi takes it.
+    #[arg(long, value_name = "JSON", requires = "scan")]
+    segments: Option<PathBuf>,
+
     #[command(flatten)]
     series: SeriesArgs,
 
@@ -71,11 +88,27 @@ pub struct ConvertArgs {
     overwrite: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SegType {
+    Binary,
+    Labelmap,
+}
+
+/// A segment of what was written: which label became which number.
+#[derive(Debug, Clone, Serialize)]
+struct Numbered {
+    number: u16,
+    label: u16,
+    name: String,
+}
+
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Answer {
     input: String,
     output: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    segments: Vec<Numbered>,
     #[serde(flatten)]
     result: Result,
 }
@@ -94,6 +127,10 @@ struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     volume: Option<usize>,
     input_sha256: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scan_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    segments: Vec<Numbered>,
     output_sha256: String,
     verified: Verified,
     lamina_version: &'static str,
@@ -109,13 +146,26 @@ pub fn run(args: &ConvertArgs, output: &Output) -> anyhow::Result<Outcome> {
         return tabulate(args, output);
     }
     refuse_to_start(args)?;
-    let result = match convert(args) {
-        Ok(verified) => Result::Verified(verified),
-        Err(error) => Result::Error(error_line(error.as_ref())),
+    let (result, segments) = match convert(args) {
+        Ok((verified, segments)) => (Result::Verified(verified), segments),
+        Err(error) => (Result::Error(error_line(error.as_ref())), Vec::new()),
     };
+    let renumbered = |segment: &&Numbered| segment.number != segment.label;
+    let changes: Vec<String> = segments
+        .iter()
+        .filter(renumbered)
+        .map(|segment| format!("label {} is segment {}", segment.label, segment.number))
+        .collect();
+    if !changes.is_empty() {
+        output.note(format!(
+            "segments are counted from 1, as DICOM wants it (not with --seg-type labelmap): {}",
+            changes.join(", ")
+        ));
+    }
     let answer = Answer {
         input: args.input.display().to_string(),
         output: args.out.display().to_string(),
+        segments,
         result,
     };
     output.result(&answer, human)?;
@@ -133,10 +183,26 @@ pub fn run(args: &ConvertArgs, output: &Output) -> anyhow::Result<Outcome> {
 fn refuse_to_start(args: &ConvertArgs) -> anyhow::Result<()> {
     std::fs::metadata(&args.input)
         .with_context(|| format!("expected an image: {}", args.input.display()))?;
-    if !is_output_name(&args.out) {
-        return Err(VolumeError::OutputName { path: args.out.clone() }.into());
+    let mut sources: Vec<PathBuf> = canonical(files_of(&args.input));
+    match &args.scan {
+        Some(scan) if is_segmentation_name(&args.out) => {
+            std::fs::metadata(scan)
+                .with_context(|| format!("expected a DICOM series: {}", scan.display()))?;
+            sources.extend(canonical(files_read(scan, &args.series.reading(None))));
+        }
+        None if is_segmentation_name(&args.out) => bail!(
+            "a DICOM segmentation belongs to a series; name its file or folder with --scan: {}",
+            args.out.display()
+        ),
+        Some(_) => bail!(
+            "--scan is for DICOM segmentations, whose names end in .dcm: {}",
+            args.out.display()
+        ),
+        None if !is_output_name(&args.out) => {
+            return Err(VolumeError::OutputName { path: args.out.clone() }.into());
+        }
+        None => {}
     }
-    let sources: Vec<PathBuf> = canonical(files_of(&args.input));
     let outputs = output_files(&args.out);
     for file in outputs.iter().chain([&record_of(&args.out)]) {
         if file.canonicalize().is_ok_and(|file| sources.contains(&file)) {
@@ -151,6 +217,10 @@ fn refuse_to_start(args: &ConvertArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn is_segmentation_name(out: &Path) -> bool {
+    out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dcm"))
+}
+
 fn canonical(files: Vec<PathBuf>) -> Vec<PathBuf> {
     files.into_iter().filter_map(|file| file.canonicalize().ok()).collect()
 }
@@ -162,10 +232,18 @@ fn record_of(out: &Path) -> PathBuf {
     out.with_file_name(name)
 }
 
-fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
-    let options = args.series.reading(args.volume);
+fn convert(args: &ConvertArgs) -> anyhow::Result<(Verified, Vec<Numbered>)> {
     let record_path = record_of(&args.out);
-    let verified = if args.labels {
+    let options = match args.scan {
+        Some(_) => ReadOptions { volume: args.volume, ..ReadOptions::default() },
+        None => args.series.reading(args.volume),
+    };
+    let mut segments = Vec::new();
+    let verified = if let Some(scan) = &args.scan {
+        let (verified, numbered) = to_segmentation(args, scan, &options)?;
+        segments = numbered;
+        verified
+    } else if args.labels {
         let config = description(args)?;
         let colors = colors(&config);
         let labels = read(&args.input, &options, &colors)?;
@@ -184,11 +262,19 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
         forget(&record_path)?;
         export_volume(&args.out, &volume)?
     };
+    let scan_sha256 = args
+        .scan
+        .as_deref()
+        .map(|scan| files_sha256(&files_read(scan, &args.series.reading(None))))
+        .transpose()
+        .context("cannot read the series again")?;
     let record = Record {
-        labels: args.labels,
+        labels: args.labels || args.scan.is_some(),
         volume: args.volume,
         input_sha256: files_sha256(&files_read(&args.input, &options))
             .context("cannot read the input again")?,
+        scan_sha256,
+        segments: segments.clone(),
         output_sha256: files_sha256(&files_of(&args.out)).context("cannot read the output back")?,
         verified,
         lamina_version: env!("CARGO_PKG_VERSION"),
@@ -196,7 +282,32 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<Verified> {
     let text = serde_json::to_string_pretty(&record).context("the record is no valid JSON")?;
     write_atomically(&record_path, |out| std::io::Write::write_all(out, (text + "\n").as_bytes()))
         .context("cannot write the record of this file")?;
-    Ok(verified)
+    Ok((verified, segments))
+}
+
+/// Writes labels as a segmentation of `scan`.
+fn to_segmentation(
+    args: &ConvertArgs,
+    scan: &Path,
+    options: &ReadOptions,
+) -> anyhow::Result<(Verified, Vec<Numbered>)> {
+    let scan = DicomScan::open(scan, &args.series.reading(None))?;
+    let (labels, geometry) = read_wide_labels(&args.input, options)?;
+    let present: BTreeSet<u16> = labels.iter().copied().filter(|&label| label > 0).collect();
+    let kind = match args.seg_type {
+        Some(SegType::Labelmap) => SegmentationKind::Labelmap,
+        Some(SegType::Binary) | None => SegmentationKind::Binary,
+    };
+    let classes = description(args)?.classes;
+    let segmentation = segments::of_labels(&present, kind, args.segments.as_deref(), &classes)?;
+    forget(&record_of(&args.out))?;
+    let verified = export_segmentation(&args.out, labels.view(), &geometry, &scan, &segmentation)?;
+    let numbered = segmentation.numbered().into_iter().map(|(number, segment)| Numbered {
+        number,
+        label: segment.label,
+        name: segment.name.clone(),
+    });
+    Ok((verified, numbered.collect()))
 }
 
 /// The data set that the labels are of; one without classes where none is named.

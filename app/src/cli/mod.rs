@@ -20,6 +20,7 @@ mod output;
 mod overlay;
 mod predict;
 mod progress;
+mod segments;
 mod sidecar;
 mod table;
 mod train;

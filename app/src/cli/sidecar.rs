@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use lamina_io::atomic::write_atomically;
-use lamina_io::{Verified, files_of};
+use lamina_io::{SegmentationKind, Verified, files_of};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -51,8 +51,21 @@ pub struct Recipe {
     /// Whether the mask has the values of the model's data set.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub values: bool,
+    /// How it was written, where it is a segmentation of DICOM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segmentation: Option<SegmentationRecipe>,
     /// How the network was used: mirrors, largest component.
     pub inference: serde_json::Value,
+}
+
+/// What decides a DICOM segmentation but for its labels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentationRecipe {
+    /// How labels are stored.
+    pub kind: SegmentationKind,
+    /// Hash of the description of the segments, where there is one beside the model's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments_sha256: Option<String>,
 }
 
 /// Seconds per stage of one case.
@@ -152,6 +165,7 @@ mod tests {
                 volume: None,
                 accepted_flaws: false,
                 values: false,
+                segmentation: None,
                 inference: serde_json::Value::Null,
             },
             // SHA-256 of "abc", FIPS 180-2, appendix B.1

@@ -231,5 +231,5 @@ fn numbered_class(label: usize) -> Class {
         (distance.clamp(0.0, 1.0) * 255.0).round() as u8
     };
     let color = if label == 0 { [0; 3] } else { [level(0.0), level(4.0), level(2.0)] };
-    Class { name: format!("class_{label}"), color, value: None }
+    Class { name: format!("class_{label}"), color, value: None, codes: None }
 }

@@ -219,7 +219,7 @@ fn classes(labels: Vec<(String, u64)>) -> Result<(Vec<Class>, Option<u8>), Strin
     if by_value.len() < 2 {
         return Err(format!("expected a background and a class, found {}", by_value.len()));
     }
-    let class = |(value, name)| Class { name, color: usual_color(value), value: None };
+    let class = |(value, name)| Class { name, color: usual_color(value), ..Class::default() };
     Ok((by_value.into_iter().map(class).collect(), ignored))
 }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codes::SegmentCodes;
 use crate::error::VolumeError;
 use crate::picture::LabelColors;
 use crate::read::{ReadOptions, read_volume};
@@ -75,6 +76,9 @@ pub struct Class {
     /// What label files say for it, where that is not its place in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<u8>,
+    /// What it is called in coding schemes, for DICOM segmentations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<SegmentCodes>,
 }
 
 /// Facts about a data set: `configs/datasets/<name>.toml`.
@@ -192,6 +196,11 @@ impl DatasetConfig {
         let known = |name: &&String| self.classes.iter().any(|class| class.name == **name);
         if let Some(name) = self.more_common.iter().flatten().find(|name| !known(name)) {
             return Some(format!("expected names of classes in `more_common`, found {name:?}"));
+        }
+        for class in &self.classes {
+            if let Some(Err(found)) = class.codes.as_ref().map(SegmentCodes::check) {
+                return Some(format!("class {:?}: {found}", class.name));
+            }
         }
         let mut names = BTreeSet::new();
         let twice = self.classes.iter().find(|class| !names.insert(&class.name))?;

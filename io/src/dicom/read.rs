@@ -8,7 +8,7 @@ use super::choice::{SeriesChoice, SeriesInfo, hash, key};
 use super::file::{DicomFile, has_preamble, looks_like};
 use super::frames::{Instance, is_code, is_directory};
 use super::seg;
-use super::series::{Stack, stacks};
+use super::series::{Slice, Stack, stacks};
 use super::slices;
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
@@ -54,6 +54,32 @@ pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeEr
             .and_then(|file| seg::open(file, &instance, scans, options));
         return image.map_err(|error| error.about(path));
     }
+    let (slices, geometry, _) = accepted(path, stack, unreadable, options)?;
+    slices::image(path, instances, slices, geometry, &options.limits)
+}
+
+/// Opens the one segmentation of a file, on the grid of `scan` where it lies on its slices.
+pub(crate) fn open_on(
+    path: &Path,
+    options: &ReadOptions,
+    scan: &Geometry,
+) -> Result<Image, VolumeError> {
+    let file = DicomFile::open(path, &options.limits)?;
+    let instance = Instance::of(&file)?;
+    if !instance.segmentation {
+        let found = "no segmentation".to_owned();
+        return Err(VolumeError::NotAnImage { path: path.to_owned(), found });
+    }
+    seg::open(file, &instance, vec![(String::new(), scan.clone())], options)
+}
+
+/// What a stack is made of, where it has no flaws or they are accepted.
+fn accepted(
+    path: &Path,
+    stack: Stack,
+    unreadable: usize,
+    options: &ReadOptions,
+) -> Result<(Vec<Slice>, Geometry, Vec<String>), VolumeError> {
     let mut flaws = stack.flaws;
     if unreadable > 0 {
         flaws.push(format!("{unreadable} DICOM files that cannot be read"));
@@ -66,7 +92,21 @@ pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeEr
     }
     let geometry =
         stack.place.map_err(|source| VolumeError::Geometry { path: path.to_owned(), source })?;
-    slices::image(path, instances, stack.slices, geometry, &options.limits)
+    Ok((stack.slices, geometry, flaws))
+}
+
+/// All files, and of those the slices and the grid of the volume that the options choose, with the
+/// flaws that were accepted.
+#[expect(clippy::type_complexity, reason = "what a volume is made of, for one caller")]
+pub(super) fn chosen(
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<(Vec<Instance>, Vec<Slice>, Geometry, Vec<String>), VolumeError> {
+    let found = find(path, &options.limits)?;
+    let index = found.choose(path, options)?;
+    let Found { instances, mut stacks, unreadable, .. } = found;
+    let (slices, geometry, flaws) = accepted(path, stacks.swap_remove(index), unreadable, options)?;
+    Ok((instances, slices, geometry, flaws))
 }
 
 /// The series in a folder, or in a file of several; empty where there is no DICOM.

@@ -5,6 +5,7 @@
 //! would otherwise be made alike on the way out and on the way in, and nobody would see it.
 //! What is compared, and what comes of it, is left to [`export`](crate::export_labels).
 
+pub(crate) mod dicom;
 mod metaimage;
 mod nifti;
 mod nrrd;

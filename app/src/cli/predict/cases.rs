@@ -13,8 +13,9 @@ use lamina_engine::observer::{Event, Observer};
 use lamina_io::atomic::write_atomically;
 use lamina_io::dataset::LabelValues;
 use lamina_io::{
-    LabelVolume, Modality, ReadOptions, Volume, VolumeError, export_labels_in, files_of,
-    files_read, read_labels, read_volume,
+    DicomScan, LabelVolume, Modality, ReadOptions, Segmentation, Verified, Volume, VolumeError,
+    export_labels_in, export_segmentation, files_of, files_read, read_labels, read_segmentation,
+    read_volume,
 };
 
 use super::plan::Job;
@@ -23,7 +24,9 @@ use super::{ModelClass, PredictArgs};
 use crate::cli::bundles::Bundle;
 use crate::cli::output::{Output, error_line};
 use crate::cli::progress::Progress;
-use crate::cli::sidecar::{ClassVolume, Recipe, Seconds, Sidecar, files_sha256};
+use crate::cli::sidecar::{
+    ClassVolume, Recipe, Seconds, SegmentationRecipe, Sidecar, files_sha256,
+};
 use crate::cli::table::number;
 use crate::cli::volumes::{Row, without_paths};
 use crate::montage::{Montage, MontageClass};
@@ -35,6 +38,8 @@ pub(super) struct Run<'a> {
     pub(super) bundle: Bundle,
     pub(super) model: Model,
     pub(super) classes: Vec<ModelClass>,
+    /// What is written beside the labels, where masks are DICOM segmentations.
+    pub(super) segmentation: Option<Segmentation>,
     pub(super) device: String,
     pub(super) progress: Progress<'a>,
 }
@@ -96,13 +101,18 @@ impl Run<'_> {
             volume: self.args.volume,
             accepted_flaws: self.args.series.accept_flaws,
             values: self.values().is_some(),
+            segmentation: self.segmentation_recipe()?,
             inference: what_decides(&self.model.manifest.inference)?,
         };
         if job.mask.exists() && !self.args.overwrite {
             if Sidecar::read(&job.sidecar)
                 .is_some_and(|sidecar| sidecar.vouches_for(&job.mask, &recipe))
             {
-                let labels = self.read_mask(&job.mask)?;
+                let labels = match self.scan(job)? {
+                    Some(scan) => read_segmentation(&job.mask, &scan),
+                    None => self.read_mask(&job.mask),
+                }
+                .context("cannot use the mask of an earlier run; --overwrite makes it again")?;
                 return Ok(Finished { labels, seconds: None, volume: None });
             }
             bail!(
@@ -147,9 +157,48 @@ impl Run<'_> {
         self.args.series.reading(self.args.volume)
     }
 
+    /// What a segmentation of DICOM is of; said to be none before anything is computed.
+    fn scan(&self, job: &Job) -> anyhow::Result<Option<DicomScan>> {
+        let wanted = self.segmentation.is_some();
+        Ok(wanted.then(|| DicomScan::open(&job.input, &self.reading())).transpose()?)
+    }
+
+    fn segmentation_recipe(&self) -> anyhow::Result<Option<SegmentationRecipe>> {
+        let Some(segmentation) = &self.segmentation else { return Ok(None) };
+        let described = self.args.segments.as_slice();
+        let segments_sha256 = match described {
+            [] => None,
+            files => Some(files_sha256(files).context("cannot read the segments again")?),
+        };
+        Ok(Some(SegmentationRecipe { kind: segmentation.kind, segments_sha256 }))
+    }
+
+    fn write_mask(
+        &self,
+        job: &Job,
+        labels: &LabelVolume,
+        scan: Option<&DicomScan>,
+    ) -> anyhow::Result<Verified> {
+        let verified = match (&self.segmentation, scan) {
+            (Some(segmentation), Some(scan)) => {
+                let (labels, geometry) = (labels.labels.view(), &labels.geometry);
+                export_segmentation(&job.mask, labels, geometry, scan, segmentation)?
+            }
+            _ => match self.values() {
+                None => export_labels_in(&job.mask, labels, &self.colors())?,
+                Some(values) => {
+                    let written = values.values_of(labels.clone());
+                    export_labels_in(&job.mask, &written, &values.colors(&self.colors()))?
+                }
+            },
+        };
+        Ok(verified)
+    }
+
     /// Reads, segments and writes one case.
     fn segment(&self, job: &Job, recipe: Recipe) -> anyhow::Result<Finished> {
         let started = Instant::now();
+        let scan = self.scan(job)?;
         let volume = read_volume(&job.input, &self.reading())?;
         let read = started.elapsed().as_secs_f64();
         self.refuse_other_modality(&volume, job)?;
@@ -162,13 +211,7 @@ impl Run<'_> {
             std::fs::remove_file(&job.sidecar)
                 .context("cannot remove the record of an earlier run")?;
         }
-        let verified = match self.values() {
-            None => export_labels_in(&job.mask, &segmentation.labels, &self.colors())?,
-            Some(values) => {
-                let written = values.values_of(segmentation.labels.clone());
-                export_labels_in(&job.mask, &written, &values.colors(&self.colors()))?
-            }
-        };
+        let verified = self.write_mask(job, &segmentation.labels, scan.as_ref())?;
         let took = segmentation.seconds;
         let seconds = Seconds {
             read,

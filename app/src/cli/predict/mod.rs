@@ -14,12 +14,14 @@ use clap::{Args, ValueEnum};
 use lamina_engine::bundle::Model;
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::inference::LargestComponent;
+use lamina_io::SegmentationKind;
 
 use super::bundles;
 use super::inputs::{SeriesArgs, expand};
 use super::interrupt::Interrupt;
 use super::output::{Outcome, Output};
 use super::progress::Progress;
+use super::segments;
 use super::table::count;
 use super::volumes;
 use cases::Run;
@@ -37,10 +39,15 @@ pub struct PredictArgs {
     #[arg(long, short, value_name = "FOLDER")]
     out: PathBuf,
 
-    /// nii, nii.gz, mha, mhd, nrrd, nhdr, png or tif; the format of each scan, nii.gz for DICOM,
-    /// unless given.
+    /// nii, nii.gz, mha, mhd, nrrd, nhdr, png, tif, or of DICOM series dicom-seg or
+    /// dicom-labelmap; the format of each scan, nii.gz for DICOM, unless given.
     #[arg(long, value_name = "ENDING", hide_possible_values = true)]
     format: Option<MaskFormat>,
+
+    /// Names, colors and codes of the segments of a DICOM segmentation: JSON as dcmqi takes it;
+    /// those of the model's classes unless given.
+    #[arg(long, value_name = "JSON", requires = "format")]
+    segments: Option<PathBuf>,
 
     /// The model; the bundled one unless given.
     #[arg(long, value_name = "FOLDER")]
@@ -106,6 +113,10 @@ enum MaskFormat {
     Png,
     #[value(name = "tif")]
     Tiff,
+    #[value(name = "dicom-seg")]
+    DicomSeg,
+    #[value(name = "dicom-labelmap")]
+    DicomLabelmap,
 }
 
 impl MaskFormat {
@@ -119,6 +130,16 @@ impl MaskFormat {
             Self::NrrdPair => "nhdr",
             Self::Png => "png",
             Self::Tiff => "tif",
+            Self::DicomSeg | Self::DicomLabelmap => "dcm",
+        }
+    }
+
+    /// How labels are stored, in a segmentation of DICOM.
+    fn segmentation(self) -> Option<SegmentationKind> {
+        match self {
+            Self::DicomSeg => Some(SegmentationKind::Binary),
+            Self::DicomLabelmap => Some(SegmentationKind::Labelmap),
+            _ => None,
         }
     }
 }
@@ -163,6 +184,13 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
     }
     let mut model = Model::load(&bundle.folder, &device).context("cannot use this model")?;
     configure(&mut model, args)?;
+    let segmentation = match args.format.and_then(MaskFormat::segmentation) {
+        Some(kind) => Some(segments::of_model(&model.manifest, kind, args.segments.as_deref())?),
+        None if args.segments.is_some() => {
+            bail!("--segments describes DICOM segmentations; ask for one with --format dicom-seg")
+        }
+        None => None,
+    };
     prepare_folder(&args.out)?;
     let which = if bundle.named { "model" } else { "bundled model" };
     let (name, place) = (&bundle.manifest.name, bundle.folder.display());
@@ -176,6 +204,7 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
         args,
         output,
         classes: foreground(&model),
+        segmentation,
         model,
         device: device.name.clone(),
         bundle,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use lamina_io::{files_of, is_picture_name, output_files};
+use lamina_io::{ReadOptions, files_of, files_read, is_picture_name, output_files};
 
 use super::PredictArgs;
 use crate::cli::inputs::{CaseFiles, Input};
@@ -69,7 +69,7 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
             reference,
         });
     }
-    refuse_to_overwrite_sources(&jobs, references.as_ref())?;
+    refuse_to_overwrite_sources(&jobs, references.as_ref(), &args.series.reading(args.volume))?;
     Ok(jobs)
 }
 
@@ -91,13 +91,18 @@ fn mask_name(input: &Path, case: &str) -> PathBuf {
 }
 
 /// No file that a run reads is one that it writes.
-fn refuse_to_overwrite_sources(jobs: &[Job], references: Option<&CaseFiles>) -> anyhow::Result<()> {
+fn refuse_to_overwrite_sources(
+    jobs: &[Job],
+    references: Option<&CaseFiles>,
+    reading: &ReadOptions,
+) -> anyhow::Result<()> {
     let absolute = |path: &Path| path.canonicalize().ok();
     let mut sources: HashMap<PathBuf, &Path> = HashMap::new();
     let references =
         references.into_iter().flat_map(CaseFiles::iter).map(|input| input.path.as_path());
-    for path in jobs.iter().map(|job| job.input.as_path()).chain(references) {
-        let files = files_of(path).into_iter();
+    let read = jobs.iter().map(|job| (job.input.as_path(), files_read(&job.input, reading)));
+    for (path, files) in read.chain(references.map(|path| (path, files_of(path)))) {
+        let files = files.into_iter();
         sources.extend(files.filter_map(|file| Some((file.canonicalize().ok()?, path))));
     }
     let written = jobs.iter().flat_map(|job| {
