@@ -181,7 +181,7 @@ impl<'a> Capsule<'a> {
                     end -= 1;
                 }
                 if first < end {
-                    rows.push(RowSpan { k, j, first, end });
+                    rows.push(RowSpan::new(k, j, first..end));
                 }
             }
         }
@@ -260,12 +260,14 @@ fn add_line(rows: &mut Vec<RowSpan>, limit: &Bounds, from: Place, to: Place) {
         let place = [0, 1, 2].map(|axis| from[axis] + along * (to[axis] - from[axis]));
         voxel_at(place, limit)
     });
-    rows.extend(samples.map(|[k, j, i]| RowSpan { k, j, first: i, end: i + 1 }));
-    rows.sort_unstable_by_key(|row| (row.k, row.j, row.first));
+    rows.extend(samples.map(|[k, j, i]| RowSpan::new(k, j, i..i + 1)));
+    rows.sort_unstable();
     rows.dedup_by(|next, row| {
-        let joins = (next.k, next.j) == (row.k, row.j) && next.first <= row.end;
+        let (here, there) = (row.columns(), next.columns());
+        let joins = next.row() == row.row() && there.start <= here.end;
         if joins {
-            row.end = row.end.max(next.end);
+            let [k, j] = row.row();
+            *row = RowSpan::new(k, j, here.start..here.end.max(there.end));
         }
         joins
     });
@@ -328,9 +330,10 @@ mod tests {
     fn marked(rows: &[RowSpan]) -> Array3<bool> {
         let mut marks = Array3::from_elem(SHAPE, false);
         for row in rows {
-            for i in row.first..row.end {
-                assert!(!marks[[row.k, row.j, i]], "covered twice");
-                marks[[row.k, row.j, i]] = true;
+            let [k, j] = row.row();
+            for i in row.columns() {
+                assert!(!marks[[k, j, i]], "covered twice");
+                marks[[k, j, i]] = true;
             }
         }
         marks
@@ -364,7 +367,7 @@ mod tests {
                 };
                 let brush = Brush::new(shape, radius_mm, 1);
                 let rows = brush.sweep(&metric, SHAPE, slice, from, to);
-                assert!(rows.is_sorted_by_key(|row| (row.k, row.j, row.first)));
+                assert!(rows.is_sorted());
                 let expected = by_definition(&metric, radius_mm, slice, [from, to]);
                 assert_eq!(marked(&rows), expected, "{from:?} {to:?} {radius_mm} {slice:?}");
             }

@@ -81,7 +81,7 @@ impl Change {
 }
 
 /// Runs in order, joined where they go on.
-struct RunWriter {
+pub(crate) struct RunWriter {
     bytes: Vec<u8>,
     shape: [usize; 3],
     /// Where the last written run ended.
@@ -93,12 +93,12 @@ struct RunWriter {
 }
 
 impl RunWriter {
-    fn new(shape: [usize; 3]) -> Self {
+    pub(crate) fn new(shape: [usize; 3]) -> Self {
         let gains = Gains::default();
         Self { bytes: Vec::new(), shape, end: 0, open: None, voxels: 0, bounds: None, gains }
     }
 
-    fn push(&mut self, run: Run) {
+    pub(crate) fn push(&mut self, run: Run) {
         if let Some(open) = &mut self.open {
             assert!(run.start >= open.start + open.len, "runs come in order");
             if open.start + open.len == run.start && (open.old, open.new) == (run.old, run.new) {
@@ -121,7 +121,7 @@ impl RunWriter {
         self.bounds = Bounds::join(self.bounds, Some(run_bounds(&run, self.shape)));
     }
 
-    fn finish(mut self, before: &Tally) -> Change {
+    pub(crate) fn finish(mut self, before: &Tally) -> Change {
         self.close();
         self.bytes.shrink_to_fit();
         Change {

@@ -22,7 +22,7 @@ pub(crate) struct Components {
     /// Pieces of rows, in order.
     pub spans: Vec<RowSpan>,
     /// The component of each of them. Components are numbered in the order in which they begin.
-    pub of_span: Vec<usize>,
+    pub of_span: Vec<u32>,
     /// What each component is.
     pub found: Vec<Component>,
 }
@@ -87,19 +87,19 @@ impl Components {
     }
 
     fn numbered(spans: Vec<RowSpan>, sets: &mut Sets) -> Self {
-        let mut numbers = vec![usize::MAX; spans.len()]; // of each set, by its root
+        let mut numbers = vec![u32::MAX; spans.len()]; // of each set, by its root
         let mut found: Vec<Component> = Vec::new();
         let mut of_span = Vec::with_capacity(spans.len());
         for (at, span) in spans.iter().enumerate() {
-            let start = [span.k, span.j, span.first];
-            let bounds = Bounds { start, end: [span.k + 1, span.j + 1, span.end] };
-            let voxels = (span.end - span.first) as u64;
+            let ([k, j], columns) = (span.row(), span.columns());
+            let bounds = Bounds { start: span.first_voxel(), end: [k + 1, j + 1, columns.end] };
+            let voxels = columns.len() as u64;
             let root = sets.root(at);
-            if numbers[root] == usize::MAX {
-                numbers[root] = found.len();
+            if numbers[root] == u32::MAX {
+                numbers[root] = found.len() as u32;
                 found.push(Component { voxels: 0, bounds });
             }
-            let component = &mut found[numbers[root]];
+            let component = &mut found[numbers[root] as usize];
             component.voxels += voxels;
             component.bounds = component.bounds.union(&bounds);
             of_span.push(numbers[root]);
@@ -114,7 +114,8 @@ impl Components {
     ) -> impl Iterator<Item = RowSpan> {
         let wanted: Vec<bool> =
             self.found.iter().enumerate().map(|(number, found)| wanted(number, found)).collect();
-        let chosen = self.spans.iter().zip(&self.of_span).filter(move |(_, of)| wanted[**of]);
+        let chosen =
+            self.spans.iter().zip(&self.of_span).filter(move |(_, of)| wanted[**of as usize]);
         chosen.map(|(span, _)| *span)
     }
 }
@@ -131,23 +132,23 @@ fn push_spans(marks: &[bool], [k, j, first]: [usize; 3], single: bool, spans: &m
         while i < marks.len() && marks[i] && !(single && i > from) {
             i += 1;
         }
-        spans.push(RowSpan { k, j, first: first + from, end: first + i });
+        spans.push(RowSpan::new(k, j, first + from..first + i));
     }
 }
 
 /// Sets of pieces that were found connected.
 #[derive(Default)]
-struct Sets(Vec<usize>);
+struct Sets(Vec<u32>);
 
 impl Sets {
     fn grow(&mut self, len: usize) {
-        self.0.extend(self.0.len()..len);
+        self.0.extend(self.0.len() as u32..len as u32);
     }
 
     fn root(&mut self, mut at: usize) -> usize {
-        while self.0[at] != at {
-            self.0[at] = self.0[self.0[at]];
-            at = self.0[at];
+        while self.0[at] as usize != at {
+            self.0[at] = self.0[self.0[at] as usize];
+            at = self.0[at] as usize;
         }
         at
     }
@@ -155,7 +156,7 @@ impl Sets {
     fn join(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
         let (low, high) = (a.min(b), a.max(b));
-        self.0[high] = low;
+        self.0[high] = low as u32;
     }
 
     /// Joins pieces of two rows whose columns overlap, or lie no more than `beyond` apart.
@@ -168,8 +169,8 @@ impl Sets {
     ) {
         let (mut a, mut b) = (own.start, theirs.start);
         while a < own.end && b < theirs.end {
-            let (x, y) = (spans[a], spans[b]);
-            if x.first < y.end + beyond && y.first < x.end + beyond {
+            let (x, y) = (spans[a].columns(), spans[b].columns());
+            if x.start < y.end + beyond && y.start < x.end + beyond {
                 self.join(a, b);
             }
             if x.end < y.end { a += 1 } else { b += 1 }
@@ -238,10 +239,12 @@ mod tests {
             let mut numbers = Array3::from_elem(part.dim(), None);
             let mut sizes = vec![0; found.found.len()];
             for (span, &of) in found.spans.iter().zip(&found.of_span) {
-                for i in span.first..span.end {
-                    numbers[[span.k - start[0], span.j - start[1], i - start[2]]] = Some(of);
+                let [k, j] = span.row();
+                let of = of as usize;
+                for i in span.columns() {
+                    numbers[[k - start[0], j - start[1], i - start[2]]] = Some(of);
                     sizes[of] += 1;
-                    assert!(found.found[of].bounds.contains([span.k, span.j, i]));
+                    assert!(found.found[of].bounds.contains([k, j, i]));
                 }
             }
             assert_eq!(numbers, expected, "{neighbors:?} {flat:?}");

@@ -3,6 +3,7 @@
 //! A scene is cheap to clone, so that a job on another thread can work on one while the window
 //! goes on drawing. What becomes of a tool's change is left to [`Session`](crate::Session).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use lamina_io::{Geometry, Volume};
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::axis::Axis;
 use crate::bounds::Bounds;
-use crate::change::{Change, Run};
+use crate::change::{Change, Run, RunWriter};
 use crate::error::EditError;
 use crate::metric::Metric;
 use crate::rules::{Gate, Rules};
@@ -19,6 +20,9 @@ use crate::tally::Tally;
 
 /// Asked now and then by whatever takes long: whether the user wants it to end.
 pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// How many slices are compared at a time.
+const SLICES: usize = 32;
 
 /// Labels, and what tools need to know to change them.
 #[derive(Clone, Debug)]
@@ -114,6 +118,31 @@ impl Scene {
         limit.slices(Axis::Depth).into_par_iter().map(in_slice).reduce(|| None, Bounds::join)
     }
 
+    /// The same for every label that is there but the background, in one go.
+    pub(crate) fn bounds_of_all(&self, limit: &Bounds) -> Vec<(u8, Bounds)> {
+        let in_slice = |k: usize| {
+            let mut found: Vec<Option<Bounds>> = vec![None; 256];
+            for j in limit.slices(Axis::Height) {
+                let mut first = limit.start[2];
+                for piece in self.row([k, j, first], limit.end[2]).chunk_by(|a, b| a == b) {
+                    let end = first + piece.len();
+                    let found = &mut found[usize::from(piece[0])];
+                    let piece = Bounds { start: [k, j, first], end: [k + 1, j + 1, end] };
+                    *found = Bounds::join(*found, Some(piece));
+                    first = end;
+                }
+            }
+            found
+        };
+        let join = |mut a: Vec<Option<Bounds>>, b: Vec<Option<Bounds>>| {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a = Bounds::join(*a, b));
+            a
+        };
+        let slices = limit.slices(Axis::Depth).into_par_iter().map(in_slice);
+        let found = slices.reduce(|| vec![None; 256], join);
+        (0..=255).zip(found).skip(1).filter_map(|(label, found)| Some((label, found?))).collect()
+    }
+
     /// The change that gives every row of `bounds` what `wanted` writes into it, as far as `gate`
     /// lets it. `wanted` gets the index of the row's first voxel and its labels.
     pub(crate) fn rewrite(
@@ -141,9 +170,15 @@ impl Scene {
             }
             Ok(runs)
         };
-        let slices: Vec<Vec<Run>> =
-            bounds.slices(Axis::Depth).into_par_iter().map(in_slice).collect::<Result<_, _>>()?;
-        Ok(self.change(slices.into_iter().flatten()))
+        // Some slices at a time: runs are packed before more of them are found.
+        let mut writer = RunWriter::new(self.shape());
+        for first in bounds.slices(Axis::Depth).step_by(SLICES) {
+            let slices = first..(first + SLICES).min(bounds.end[0]);
+            let runs: Vec<Vec<Run>> =
+                slices.into_par_iter().map(in_slice).collect::<Result<_, _>>()?;
+            runs.into_iter().flatten().for_each(|run| writer.push(run));
+        }
+        Ok(writer.finish(&self.tally))
     }
 
     /// The change that gives pieces of rows one label. They come in order.
@@ -153,7 +188,7 @@ impl Scene {
         gate: &Gate<'_>,
         label: u8,
     ) -> Change {
-        self.change(self.paint_runs(rows, gate, label))
+        self.paint_each(rows.into_iter().map(|row| (row, label)), gate)
     }
 
     /// The runs of that change.
@@ -163,7 +198,10 @@ impl Scene {
         gate: &Gate<'_>,
         label: u8,
     ) -> Vec<Run> {
-        self.runs_of(rows.into_iter().map(|row| (row, label)), gate)
+        let mut painted = Vec::new();
+        let rows = rows.into_iter().map(|row| (row, label));
+        self.each_run(rows, gate, |runs| painted.append(runs));
+        painted
     }
 
     /// The change that gives pieces of rows a label each. They come in order.
@@ -172,20 +210,30 @@ impl Scene {
         rows: impl IntoIterator<Item = (RowSpan, u8)>,
         gate: &Gate<'_>,
     ) -> Change {
-        self.change(self.runs_of(rows, gate))
+        let mut writer = RunWriter::new(self.shape());
+        self.each_run(rows, gate, |runs| runs.drain(..).for_each(|run| writer.push(run)));
+        writer.finish(&self.tally)
     }
 
-    fn runs_of(&self, rows: impl IntoIterator<Item = (RowSpan, u8)>, gate: &Gate<'_>) -> Vec<Run> {
+    /// Hands out the runs that give pieces of rows a label each, row by row.
+    fn each_run(
+        &self,
+        rows: impl IntoIterator<Item = (RowSpan, u8)>,
+        gate: &Gate<'_>,
+        mut take: impl FnMut(&mut Vec<Run>),
+    ) {
         let [_, height, width] = self.shape();
         let (mut runs, mut new) = (Vec::new(), Vec::new());
-        for (RowSpan { k, j, first, end }, label) in rows {
-            let old = self.row([k, j, first], end);
+        for (row, label) in rows {
+            let (first, columns) = (row.first_voxel(), row.columns());
+            let old = self.row(first, columns.end);
             new.clear();
             new.resize(old.len(), label);
-            let start = ((k * height + j) * width + first) as u64;
-            differences(old, &new, [k, j, first], start, gate, &mut runs);
+            let start = ((first[0] * height + first[1]) * width + first[2]) as u64;
+            differences(old, &new, first, start, gate, &mut runs);
+            take(&mut runs);
+            runs.clear();
         }
-        runs
     }
 
     /// A change of these labels.
@@ -194,15 +242,32 @@ impl Scene {
     }
 }
 
-/// Columns of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Columns of a row. There may be millions of them, so they are small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowSpan {
-    pub k: usize,
-    pub j: usize,
-    /// The first column.
-    pub first: usize,
-    /// One past the last.
-    pub end: usize,
+    k: u32,
+    j: u32,
+    first: u32,
+    end: u32,
+}
+
+impl RowSpan {
+    pub(crate) fn new(k: usize, j: usize, columns: Range<usize>) -> Self {
+        Self { k: k as u32, j: j as u32, first: columns.start as u32, end: columns.end as u32 }
+    }
+
+    /// Which row, as (k, j).
+    pub(crate) fn row(self) -> [usize; 2] {
+        [self.k as usize, self.j as usize]
+    }
+
+    pub(crate) fn columns(self) -> Range<usize> {
+        self.first as usize..self.end as usize
+    }
+
+    pub(crate) fn first_voxel(self) -> [usize; 3] {
+        [self.k as usize, self.j as usize, self.first as usize]
+    }
 }
 
 /// Where `label` first stands in a row, and one past where it last does.

@@ -153,7 +153,7 @@ fn spread(
             end += 1;
         }
         (first..end).for_each(|i| seen.set([k, j, i]));
-        spans.push(RowSpan { k, j, first, end });
+        spans.push(RowSpan::new(k, j, first..end));
         voxels += (end - first) as u64;
         if voxels > max_voxels {
             return Err(EditError::Leaked { limit: max_voxels });
@@ -176,7 +176,7 @@ fn spread(
             }
         }
     }
-    spans.sort_unstable_by_key(|span| (span.k, span.j, span.first));
+    spans.sort_unstable();
     Ok(spans)
 }
 

@@ -42,20 +42,20 @@ struct Claim {
 impl Interpolate {
     pub(super) fn plan(self, scene: &Scene, stop: Stop<'_>) -> Result<Change, EditError> {
         let gate = scene.gate()?;
-        let labels: Vec<u8> = if let Some(label) = self.label {
+        let whole = Bounds::whole(scene.shape());
+        let labels: Vec<(u8, Bounds)> = if let Some(label) = self.label {
             gate.check_gain(label)?;
-            vec![label]
+            scene.bounds_of(&whole, label).map(|bounds| (label, bounds)).into_iter().collect()
         } else {
-            let present = scene.tally.present().map(|(label, _)| label);
-            present.filter(|&label| label != 0 && gate.check_gain(label).is_ok()).collect()
+            let mut all = scene.bounds_of_all(&whole);
+            all.retain(|(label, _)| gate.check_gain(*label).is_ok());
+            all
         };
         let mut gaps = Vec::new();
-        for label in labels {
-            if let Some(bounds) = scene.bounds_of(&Bounds::whole(scene.shape()), label) {
-                let slices = self.slices_with(scene, &bounds, label);
-                let pairs = slices.windows(2).filter(|pair| pair[1] > pair[0] + 1);
-                gaps.extend(pairs.map(|pair| (label, bounds, pair[0], pair[1])));
-            }
+        for (label, bounds) in labels {
+            let slices = self.slices_with(scene, &bounds, label);
+            let pairs = slices.windows(2).filter(|pair| pair[1] > pair[0] + 1);
+            gaps.extend(pairs.map(|pair| (label, bounds, pair[0], pair[1])));
         }
         let claims: Vec<Vec<Claim>> = gaps
             .into_par_iter()
@@ -79,7 +79,7 @@ impl Interpolate {
             let (at, label) = (row[0].at as usize, row[0].label);
             let first = at % width;
             let (k, j) = (at / width / height, at / width % height);
-            (RowSpan { k, j, first, end: first + row.len() }, label)
+            (RowSpan::new(k, j, first..first + row.len()), label)
         });
         Ok(scene.paint_each(rows, &self.over.gate(gate, None)))
     }

@@ -90,12 +90,13 @@ impl Islands {
             IslandAction::KeepAt(seed) => {
                 scene.label_at(*seed)?;
                 let [k, j, i] = *seed;
-                let here = parts.spans.iter().position(|span| {
-                    (span.k, span.j) == (k, j) && (span.first..span.end).contains(&i)
-                });
+                let here = parts
+                    .spans
+                    .iter()
+                    .position(|span| span.row() == [k, j] && span.columns().contains(&i));
                 let Some(here) = here else { return Ok(Change::default()) };
                 new.fill(0);
-                new[parts.of_span[here]] = self.label;
+                new[parts.of_span[here] as usize] = self.label;
             }
             IslandAction::RemoveSmaller(_) => {
                 for (new, part) in new.iter_mut().zip(&parts.found) {
@@ -114,7 +115,8 @@ impl Islands {
                 }
             }
         }
-        let rows = parts.spans.iter().zip(&parts.of_span).map(|(span, &part)| (*span, new[part]));
+        let rows =
+            parts.spans.iter().zip(&parts.of_span).map(|(span, &part)| (*span, new[part as usize]));
         Ok(scene.paint_each(rows, &gate))
     }
 }

@@ -58,11 +58,11 @@ impl Polygon {
         let at = self.slice;
         // Rows of a sagittal slice run along the height: each pixel is a row of its own.
         let spans: Vec<RowSpan> = match self.axis {
-            Axis::Depth => spans.map(|(j, first, end)| RowSpan { k: at, j, first, end }).collect(),
-            Axis::Height => spans.map(|(k, first, end)| RowSpan { k, j: at, first, end }).collect(),
+            Axis::Depth => spans.map(|(j, first, end)| RowSpan::new(at, j, first..end)).collect(),
+            Axis::Height => spans.map(|(k, first, end)| RowSpan::new(k, at, first..end)).collect(),
             Axis::Width => spans
                 .flat_map(|(k, first, end)| (first..end).map(move |j| (k, j)))
-                .map(|(k, j)| RowSpan { k, j, first: at, end: at + 1 })
+                .map(|(k, j)| RowSpan::new(k, j, at..at + 1))
                 .collect(),
         };
         Ok(scene.paint(spans, &gate, self.label))

@@ -61,17 +61,15 @@ impl Smooth {
         let gate = scene.gate()?;
         let (limit, flat) = self.reach.limit(scene)?;
         let taps = Taps::new(self.kernel, scene.metric.spacing_mm(), flat)?;
-        let labels: Vec<u8> = match self.label {
-            Some(label) => {
-                gate.check_gain(label)?;
-                vec![label]
-            }
-            None => scene.tally.present().map(|(label, _)| label).filter(|&l| l != 0).collect(),
+        let found = if let Some(label) = self.label {
+            gate.check_gain(label)?;
+            scene.bounds_of(&limit, label).map(|found| (label, found)).into_iter().collect()
+        } else {
+            scene.bounds_of_all(&limit)
         };
         // Each label with the box in which it has a say.
-        let boxes: Vec<(u8, Bounds)> = labels
+        let boxes: Vec<(u8, Bounds)> = found
             .into_iter()
-            .filter_map(|label| Some((label, scene.bounds_of(&limit, label)?)))
             .map(|(label, found)| (label, found.grown(taps.reach(), &limit)))
             .collect();
         let around = boxes.iter().map(|(_, bounds)| *bounds).reduce(|a, b| a.union(&b));
