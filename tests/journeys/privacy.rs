@@ -47,7 +47,9 @@ fn write_scan(sandbox: &Sandbox, folder: &str, leave_out: &[usize]) {
         let mut dicom = slice([-5.0, 7.0, 3.0 * k as f64], orientation, [24, 20], &pixels)
             .text(0x0008_0018, "UI", &format!("{series}.{k}"))
             .text(0x0008_0060, "CS", "MR")
-            .text(0x0020_000e, "UI", &series);
+            .text(0x0020_000d, "UI", "1.2.3")
+            .text(0x0020_000e, "UI", &series)
+            .text(0x0020_0052, "UI", "1.2.4");
         for (tag, vr, value) in MARKS {
             dicom = dicom.text(tag, vr, value);
         }
@@ -121,6 +123,8 @@ fn nothing_that_is_written_or_said_tells_who_the_patient_is() {
             1,
         );
     }
+    let segmented = "predict in/Marker_Patricia_19580317 --format dicom-seg --device cpu -vv";
+    run(&format!("{segmented} --out out/seg --volumes out/volumes.csv"), 0);
     run(&format!("predict {scan} --out out/masks-nii-gz --device cpu --json"), 0);
     let masks = sandbox.list("out/masks-nii-gz");
     let mask = masks.iter().find(|name| name.ends_with(".nii.gz")).unwrap();
@@ -153,6 +157,12 @@ fn nothing_that_is_written_or_said_tells_who_the_patient_is() {
     let mut written = Vec::new();
     files_below(&sandbox.path("out"), &mut written);
     assert!(written.len() > 20, "{written:?}");
+    let (segmentations, written): (Vec<_>, Vec<_>) =
+        written.into_iter().partition(|path| path.extension().is_some_and(|end| end == "dcm"));
+    // A segmentation belongs to the patient's study, and so is in it; its name does not tell.
+    let [segmentation] = segmentations.as_slice() else { panic!("{segmentations:?}") };
+    assert!(secrets_in(&unpacked(segmentation)).contains(&"patricia"));
+    assert!(segmentation.file_name().unwrap().to_string_lossy().starts_with("mr-"));
     for path in written {
         assert_eq!(secrets_in(path.file_name().unwrap().as_encoded_bytes()), [""; 0], "{path:?}");
         assert_eq!(secrets_in(&unpacked(&path)), [""; 0], "{path:?}");

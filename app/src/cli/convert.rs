@@ -54,12 +54,12 @@ pub struct ConvertArgs {
     colors: Option<PathBuf>,
 
     /// Write a picture in the colors of the classes, or of PASCAL VOC where no description has them.
-    #[arg(long, requires = "labels", conflicts_with = "values")]
+    #[arg(long, requires = "labels", conflicts_with_all = ["values", "scan"])]
     colored: bool,
 
     /// Write the values that the description has for its classes, not their places in its list:
     /// Cityscapes' ids.
-    #[arg(long, requires = "colors")]
+    #[arg(long, requires = "colors", conflicts_with = "scan")]
     values: bool,
 
     /// Which volume of an image that holds several, from 0.

@@ -156,6 +156,11 @@ enum Switch {
 /// When nothing can be started: no input, no model, no place for the masks, or
 /// masks that would overwrite each other or an input.
 pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
+    if args.values
+        && let Some(MaskFormat::DicomSeg | MaskFormat::DicomLabelmap) = args.format
+    {
+        bail!("--values is for label files; DICOM segmentations number their segments");
+    }
     let inputs = expand(&args.inputs)?;
     let jobs = plan(&inputs, args)?;
     if let Some(path) = &args.volumes {
