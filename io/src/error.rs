@@ -262,7 +262,7 @@ pub enum VolumeError {
         /// The file.
         path: PathBuf,
         /// The value.
-        value: u8,
+        value: u16,
         /// Where it is: x, y, z.
         index: [u64; 3],
     },

@@ -9,7 +9,7 @@ use crate::error::VolumeError;
 use crate::image::Image;
 use crate::input::{GZIP_MAGIC, Input};
 use crate::read::ReadOptions;
-use crate::{dicom, metaimage, nifti, nrrd, picture};
+use crate::{dicom, matlab, metaimage, nifti, nrrd, picture};
 
 /// The formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +19,11 @@ pub(crate) enum Format {
     Nrrd,
     Dicom,
     Picture,
+    Matlab,
 }
 
 /// The endings that [`is_supported_name`] and [`is_picture_name`] know, for messages.
-pub const SUPPORTED_NAMES: &str = ".nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd, .nhdr/.raw, DICOM, .png, .jpg, .jpeg, .tif, .tiff or .bmp";
+pub const SUPPORTED_NAMES: &str = ".nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd, .nhdr/.raw, DICOM, .png, .jpg, .jpeg, .tif, .tiff, .bmp or (labels) .mat";
 
 /// How much of a file is looked at; MetaIO looks as far for the keys of its own format.
 const LOOK_BYTES: usize = 8000;
@@ -37,6 +38,7 @@ impl Format {
         match ending.as_str() {
             "mha" | "mhd" => Some(Self::MetaImage),
             "nrrd" | "nhdr" => Some(Self::Nrrd),
+            _ if matlab::is_name(path) => Some(Self::Matlab),
             _ => picture::Kind::of_name(path).map(|_| Self::Picture),
         }
     }
@@ -49,6 +51,7 @@ impl Format {
             bytes if dicom::has_preamble(bytes) => Some(Self::Dicom),
             bytes if metaimage::is_header(bytes) => Some(Self::MetaImage),
             bytes if picture::Kind::of_content(bytes).is_some() => Some(Self::Picture),
+            bytes if matlab::is_header(bytes) => Some(Self::Matlab),
             // Some lack what tells them apart, but not what any data set starts with.
             bytes if dicom::looks_like(bytes) => Some(Self::Dicom),
             _ => None,
@@ -65,7 +68,8 @@ pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeEr
         Format::MetaImage => metaimage::open(path, limits),
         Format::Nrrd => nrrd::open(path, limits),
         Format::Dicom => dicom::open(path, options),
-        Format::Picture => picture::open(path, &options.limits),
+        Format::Picture => picture::open(path, limits),
+        Format::Matlab => matlab::open(path, limits),
     }
 }
 
@@ -93,9 +97,11 @@ fn format_of(path: &Path) -> Result<Format, VolumeError> {
     let refuse =
         |found: &str| Err(VolumeError::Format { path: path.to_owned(), found: found.to_owned() });
     match Format::of_content(&start) {
-        Some(Format::MetaImage | Format::Nrrd | Format::Picture) if packed => refuse(
-            "a picture, MetaImage or NRRD file inside of gzip data, which is to be unpacked first",
-        ),
+        Some(Format::MetaImage | Format::Nrrd | Format::Picture | Format::Matlab) if packed => {
+            refuse(
+                "a picture, MetaImage, NRRD or MATLAB file inside of gzip data, which is to be unpacked first",
+            )
+        }
         Some(Format::Dicom) if packed => {
             refuse("a DICOM file inside of gzip data, which is to be unpacked first")
         }
@@ -110,7 +116,7 @@ fn format_of(path: &Path) -> Result<Format, VolumeError> {
 /// Formats that users are likely to take for ours, by how they start.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     let starts: [(&[u8], &str); 7] = [
-        (b"MATLAB 5.0 MAT-file", "a MATLAB file, whose array is to be stored as a picture first"),
+        (b"MATLAB 7.3 MAT-file", "a MATLAB file of version 7.3 (HDF5), to be saved with -v7 first"),
         (b"\x00\x00\x00\x01\x00\x00", "an MGH or MGZ file, which is not supported"),
         (b"ObjectType", "a MetaIO file that is no image"),
         (b"\x89HDF", "an HDF5 or MINC file"),
@@ -129,7 +135,8 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
 pub fn is_supported_name(path: &Path) -> bool {
     let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     let voxels_only = nifti::Name::of(path).kind == nifti::Kind::Voxels;
-    let format = Format::of_name(path).filter(|format| *format != Format::Picture);
+    let format =
+        Format::of_name(path).filter(|format| !matches!(format, Format::Picture | Format::Matlab));
     !hidden && !voxels_only && format.is_some()
 }
 
@@ -143,11 +150,17 @@ pub fn is_picture_name(path: &Path) -> bool {
 }
 
 /// The files of a scanned folder that are cases: those of [`is_supported_name`], or the pictures
-/// where there is none.
+/// where there is none, or the label maps of MATLAB where there are no pictures either.
 pub fn images_among(paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    let any = paths.iter().any(|path| is_supported_name(path));
-    let wanted: fn(&Path) -> bool = if any { is_supported_name } else { is_picture_name };
-    paths.into_iter().filter(|path| wanted(path)).collect()
+    let kinds: [fn(&Path) -> bool; 3] = [is_supported_name, is_picture_name, is_matlab_name];
+    let wanted = kinds.into_iter().find(|is_kind| paths.iter().any(|path| is_kind(path)));
+    let is_wanted = |path: &PathBuf| wanted.is_some_and(|is_kind| is_kind(path));
+    paths.into_iter().filter(is_wanted).collect()
+}
+
+fn is_matlab_name(path: &Path) -> bool {
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    !hidden && Format::of_name(path) == Some(Format::Matlab)
 }
 
 /// The files that an image is made of, in the order in which they are read: both halves of
@@ -159,7 +172,7 @@ pub fn files_of(path: &Path) -> Vec<PathBuf> {
         Ok(Format::Dicom) => {
             return dicom::files(path, &ReadOptions::default()).unwrap_or_default();
         }
-        Ok(Format::Picture) => Vec::new(),
+        Ok(Format::Picture | Format::Matlab) => Vec::new(),
         Ok(Format::Nifti) | Err(_) => return pair(path),
     };
     std::iter::once(path.to_owned()).chain(named).collect()
@@ -189,7 +202,8 @@ pub fn is_output_name(path: &Path) -> bool {
         Some(Format::Picture) => {
             picture::Kind::of_name(path).is_some_and(picture::Kind::is_written)
         }
-        format => format.is_some(),
+        Some(Format::Matlab) | None => false,
+        Some(_) => true,
     }
 }
 
@@ -206,7 +220,7 @@ pub fn output_files(path: &Path) -> Vec<PathBuf> {
         }
         Some(Format::MetaImage) => metaimage::output_data_files(path),
         Some(Format::Nrrd) => nrrd::output_data_files(path),
-        Some(Format::Dicom | Format::Picture) | None => Vec::new(),
+        Some(Format::Dicom | Format::Picture | Format::Matlab) | None => Vec::new(),
     };
     std::iter::once(path.to_owned()).chain(beside).collect()
 }

@@ -3,7 +3,7 @@
 //! A format reads a header, checks it, and hands over both; how they become a volume, a
 //! label map or statistics is left to `read.rs`, which knows no format.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
@@ -30,8 +30,8 @@ pub(crate) struct Description {
     /// What an export carries over.
     pub(crate) source: SourceHeader,
     pub(crate) sizes: Sizes,
-    /// Whether its numbers are places in a palette: labels perhaps, but no brightness.
-    pub(crate) indices: bool,
+    /// What its numbers are where they may be labels but are no brightness.
+    pub(crate) labels_only: Option<&'static str>,
     /// Whether its numbers are only close to what was stored.
     pub(crate) lossy: bool,
     /// How it is to be looked at.
@@ -86,6 +86,45 @@ pub(crate) trait VoxelBytes {
     /// How many bytes are best asked for at a time: a multiple of every voxel's size.
     fn chunk_bytes(&self) -> usize {
         CHUNK_BYTES
+    }
+}
+
+/// Voxels that are in memory already.
+pub(crate) struct InMemory {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl InMemory {
+    pub(crate) fn new(path: &Path, bytes: Vec<u8>) -> Self {
+        Self { path: path.to_owned(), bytes, at: 0 }
+    }
+}
+
+impl VoxelBytes for InMemory {
+    fn skip_to(&mut self, target: u64) -> Result<(), VolumeError> {
+        self.at = usize::try_from(target).unwrap_or(usize::MAX).min(self.bytes.len());
+        Ok(())
+    }
+
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), VolumeError> {
+        let rest = &self.bytes[self.at..];
+        let Some(next) = rest.get(..buffer.len()) else {
+            return Err(VolumeError::Truncated {
+                path: self.path.clone(),
+                part: "voxels",
+                expected: (self.at + buffer.len()) as u64,
+                found: self.bytes.len() as u64,
+            });
+        };
+        buffer.copy_from_slice(next);
+        self.at += buffer.len();
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &Limits) -> Result<(), VolumeError> {
+        Ok(()) // all of it is there
     }
 }
 

@@ -52,6 +52,7 @@ mod image;
 mod input;
 mod label;
 mod lps;
+mod matlab;
 mod metaimage;
 mod nifti;
 mod nrrd;

@@ -82,8 +82,8 @@ impl ReadOptions {
 /// ```
 pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeError> {
     let mut image = open_volume(path, options)?;
-    if image.description.indices {
-        let found = "places in a palette of colors, which are labels and no brightness".to_owned();
+    if let Some(what) = image.description.labels_only {
+        let found = format!("{what}, which are labels and no brightness");
         return Err(VolumeError::DataType { path: path.to_owned(), found });
     }
     let voxels = with_type!(image.description.stored, T => {
@@ -114,9 +114,18 @@ pub fn read_wide_labels(
     path: &Path,
     options: &ReadOptions,
 ) -> Result<(Array3<u16>, Geometry), VolumeError> {
+    let (labels, Description { geometry, .. }) = read_label_values(path, options)?;
+    Ok((labels, geometry))
+}
+
+/// [`read_wide_labels`] with all that the file says of them.
+pub(crate) fn read_label_values(
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<(Array3<u16>, Description), VolumeError> {
     let mut image = open_volume(path, options)?;
     let labels = numbers(&mut image, path, options)?;
-    Ok((into_array(labels, &image), image.description.geometry))
+    Ok((into_array(labels, &image), image.description))
 }
 
 /// A DICOM segmentation on the grid of a scan, where it lies on its slices.
@@ -225,7 +234,8 @@ fn into_array<T>(values: Vec<T>, image: &Image) -> Array3<T> {
 pub struct FileInfo {
     /// The file, as the user gave it.
     pub path: String,
-    /// `nifti-1`, `nifti-2`, `metaimage`, `nrrd`, `dicom`, `dicom-seg`, `png`, `jpeg`, `tiff` or `bmp`.
+    /// `nifti-1`, `nifti-2`, `metaimage`, `nrrd`, `dicom`, `dicom-seg`, `png`, `jpeg`, `tiff`,
+    /// `bmp` or `matlab`.
     pub format: String,
     /// Voxels along x, y, z, t and so on, as the file declares them.
     pub shape: Vec<u64>,

@@ -115,6 +115,8 @@ fn write<T: Scalar>(
         Some(Format::MetaImage) => metaimage::write(path, voxels, output),
         Some(Format::Nrrd) => nrrd::write(path, voxels, output),
         Some(Format::Picture) => picture::write(path, voxels, output),
-        Some(Format::Dicom) | None => Err(VolumeError::OutputName { path: path.to_owned() }),
+        Some(Format::Dicom | Format::Matlab) | None => {
+            Err(VolumeError::OutputName { path: path.to_owned() })
+        }
     }
 }

@@ -43,16 +43,18 @@ fn photograph(path: &Path, seed: u32) {
 }
 
 /// A gray PNG in which `value` stands at each pixel, counted row by row.
-fn labels(path: &Path, value: impl Fn(usize) -> u8) {
+fn labels(path: &Path, value: impl Fn(usize) -> u16) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let [width, height] = SIZE;
-    GrayImage::from_fn(width, height, |x, y| Luma([value((y * width + x) as usize)]))
-        .save(path)
-        .unwrap();
+    GrayImage::from_fn(width, height, |x, y| {
+        Luma([u8::try_from(value((y * width + x) as usize)).unwrap()])
+    })
+    .save(path)
+    .unwrap();
 }
 
 /// The values of all classes and of what is ignored, in turn.
-fn all_values(config: &DatasetConfig) -> Vec<u8> {
+fn all_values(config: &DatasetConfig) -> Vec<u16> {
     let classes = (0..).zip(&config.classes).map(|(label, class)| class.value.unwrap_or(label));
     config.ignored.iter().copied().chain(classes).collect()
 }
@@ -165,7 +167,7 @@ const ALPHABETICAL_LISTS: &[(&str, &str)] = &[
 ];
 
 /// Lays out two cases, with `value` in the labels of both.
-fn lay_out(root: &Path, layout: &Layout<'_>, value: impl Fn(usize) -> u8) {
+fn lay_out(root: &Path, layout: &Layout<'_>, value: impl Fn(usize) -> u16) {
     let (_, cases, lists, _) = layout;
     for (seed, [image, reference]) in (1..).zip(cases) {
         photograph(&root.join(image), seed);
@@ -614,7 +616,7 @@ fn class_tables_are_those_of_the_authors() {
         for (index, name) in names.iter().enumerate() {
             assert_eq!(name, &plain.classes[index].name);
             assert_eq!(name, &with_background.classes[index + 1].name);
-            assert_eq!(plain.classes[index].value, Some(index as u8 + 1));
+            assert_eq!(plain.classes[index].value, Some(index as u16 + 1));
         }
     }
     for (id, place) in context["a_to_b_0based"].as_object().unwrap() {
@@ -628,7 +630,7 @@ fn class_tables_are_those_of_the_authors() {
 
     let (cityscapes, _) = described("cityscapes");
     for row in table("cityscapes_labels.json").as_array().unwrap() {
-        let Ok(id) = u8::try_from(row["id"].as_i64().unwrap()) else { continue };
+        let Ok(id) = u16::try_from(row["id"].as_i64().unwrap()) else { continue };
         match row["trainId"].as_i64().unwrap() {
             255 => assert!(cityscapes.ignored.contains(&id), "{row}"),
             place => {

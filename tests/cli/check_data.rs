@@ -1,7 +1,9 @@
 //! `lamina check-data`.
 
 use std::fs;
+use std::path::Path;
 
+use lamina_io::dataset::DatasetConfig;
 use lamina_io::{Affine, Geometry, LabelVolume};
 use serde_json::json;
 
@@ -213,6 +215,82 @@ fn values_of_label_files_are_turned_into_classes() {
     let answer = with(6).exits(1).json();
     let message = answer["problems"][0]["message"].as_str().unwrap();
     assert!(message.starts_with("expected values of classes, found 7 in "), "{message}");
+}
+
+#[test]
+fn label_maps_of_matlab_are_taken_as_their_authors_laid_them_out() {
+    let sandbox = Sandbox::new();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/matlab");
+    let config = |name: &str| {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/datasets");
+        sandbox.write("c.toml", fs::read(configs.join(format!("{name}.toml"))).unwrap());
+        sandbox.lamina("check-data c.toml --data . --json")
+    };
+    let case = |image: &str, labels: &str, from: &str| {
+        let seed = image.len() as u32 + u32::from(*image.as_bytes().iter().rev().nth(4).unwrap());
+        let color = |x: u32, y: u32| [x * 9 + seed, y * 7 * seed, x * y + 31 * seed];
+        let picture = image::RgbImage::from_fn(24, 20, |x, y| {
+            image::Rgb(color(x, y).map(|v| (v % 251) as u8))
+        });
+        sandbox.write(image, "");
+        picture.save(sandbox.path(image)).unwrap();
+        sandbox.write(labels, fs::read(golden.join(from)).unwrap());
+    };
+    // COCO-Stuff 10K: every official id but those that do not occur.
+    for (id, list, from) in
+        [("077", "train", "coco_stuff.mat"), ("349", "test", "coco_stuff_plain.mat")]
+    {
+        let name = format!("COCO_train2014_000000000{id}");
+        let folder = "coco_stuff10k";
+        case(
+            &format!("{folder}/images/{name}.jpg"),
+            &format!("{folder}/annotations/{name}.mat"),
+            from,
+        );
+        sandbox.write(&format!("{folder}/imageLists/{list}.txt"), format!("{name}\n"));
+    }
+    let answer = config("coco_stuff_10k_182").exits(0).json();
+    assert_eq!((&answer["cases"], &answer["problems"]), (&json!(2), &json!([])));
+    let classes = answer["classes"].as_array().unwrap();
+    let voxels = |name: &str| {
+        classes.iter().find(|class| class["name"] == name).map(|class| class["voxels"].clone())
+    };
+    // 480 pixels: twice all 172 values, and the first 136 of them again.
+    assert_eq!(voxels("person"), Some(json!(6)));
+    assert_eq!(voxels("wood"), Some(json!(4)));
+    assert_eq!(classes.iter().filter(|class| class["voxels"] != 0).count(), 172);
+
+    // Pascal Context: 459 values, of which the data set itself has the names.
+    let folder = "VOCdevkit/VOC2010";
+    for (name, list) in [("2008_000002", "train"), ("2008_000003", "val")] {
+        case(
+            &format!("{folder}/JPEGImages/{name}.jpg"),
+            &format!("{folder}/trainval/{name}.mat"),
+            "pascal_context.mat",
+        );
+        sandbox.write(&format!("{folder}/ImageSets/Main/{list}.txt"), format!("{name}\n"));
+    }
+    let run = config("pascal_context_60_mat").exits(2);
+    assert!(run.stderr.contains("labels.txt"), "{}", run.stderr);
+    let config_60 = DatasetConfig::read(&sandbox.path("c.toml")).unwrap();
+    let name = |value: usize| {
+        let class = config_60.classes.get(value);
+        class.map_or_else(|| format!("other {value}"), |class| class.name.clone())
+    };
+    let lines: Vec<String> = (1..=459).map(|value| format!("{value}: {}\n", name(value))).collect();
+    let names = lines.concat();
+    let labels = format!("{folder}/labels.txt");
+    sandbox.write(&labels, &names);
+    let answer = config("pascal_context_60_mat").exits(0).json();
+    // The first 21 of 459 values stand twice in 480 pixels.
+    assert_eq!(answer["classes"][0]["voxels"], 2 * 400);
+    assert_eq!(answer["classes"][1]["voxels"], 4);
+    assert_eq!(answer["classes"][22]["voxels"], 2);
+    let answer = config("pascal_context_59_mat").exits(0).json();
+    assert_eq!(answer["classes"][0]["voxels"], 4);
+    sandbox.write(&labels, names.replace("wood", "timber"));
+    let run = config("pascal_context_59_mat").exits(2);
+    assert!(run.stderr.contains("expected the value of \"wood\", found no such name"));
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn an_empty_folder_is_refused() {
     $ lamina predict scans --out masks
     exit code 2
     --- stderr
-    error: expected volumes (.nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd, .nhdr/.raw, DICOM, .png, .jpg, .jpeg, .tif, .tiff or .bmp), found none in this folder: scans
+    error: expected volumes (.nii, .nii.gz, .hdr/.img, .mha, .mhd/.raw, .nrrd, .nhdr/.raw, DICOM, .png, .jpg, .jpeg, .tif, .tiff, .bmp or (labels) .mat), found none in this folder: scans
     "#);
 }
 

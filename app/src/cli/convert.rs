@@ -247,9 +247,9 @@ fn convert(args: &ConvertArgs) -> anyhow::Result<(Verified, Vec<Numbered>)> {
         let config = description(args)?;
         let colors = colors(&config);
         let labels = read(&args.input, &options, &colors)?;
+        let values = values_of(args, &config)?;
         forget(&record_path)?;
-        let values = args.values.then(|| LabelValues::of(&config.classes, &config.ignored));
-        match values.flatten() {
+        match values {
             None if args.colored => export_colored(&args.out, &labels, &colors)?,
             None => export_labels_in(&args.out, &labels, &colors)?,
             Some(values) => {
@@ -298,7 +298,9 @@ fn to_segmentation(
         Some(SegType::Labelmap) => SegmentationKind::Labelmap,
         Some(SegType::Binary) | None => SegmentationKind::Binary,
     };
-    let classes = description(args)?.classes;
+    let config = description(args)?;
+    refuse_named_values(&config)?;
+    let classes = config.classes;
     let segmentation = segments::of_labels(&present, kind, args.segments.as_deref(), &classes)?;
     forget(&record_of(&args.out))?;
     let verified = export_segmentation(&args.out, labels.view(), &geometry, &scan, &segmentation)?;
@@ -308,6 +310,26 @@ fn to_segmentation(
         name: segment.name.clone(),
     });
     Ok((verified, numbered.collect()))
+}
+
+/// What is written for each label, where it is not the label itself.
+fn values_of(args: &ConvertArgs, config: &DatasetConfig) -> anyhow::Result<Option<LabelValues>> {
+    if !args.values {
+        return Ok(None);
+    }
+    refuse_named_values(config)?;
+    LabelValues::of(&config.classes, &config.ignored)
+        .context("cannot write these values (--values)")
+}
+
+/// A file on its own does not say where the names of its data set's values are.
+fn refuse_named_values(config: &DatasetConfig) -> anyhow::Result<()> {
+    match &config.value_names {
+        Some(names) => bail!(
+            "expected a description with the values of its classes, found that {names} has them"
+        ),
+        None => Ok(()),
+    }
 }
 
 /// The data set that the labels are of; one without classes where none is named.

@@ -106,9 +106,9 @@ fn describe(segmentation: &mut Segmentation, metainfo: Metainfo) {
 }
 
 /// Classes but the background, by the value that they have in labels, if not by their place.
-fn segments_of(classes: &[Class], value: fn(&Class) -> Option<u8>) -> Vec<Segment> {
+fn segments_of(classes: &[Class], value: fn(&Class) -> Option<u16>) -> Vec<Segment> {
     let segment = |(place, class): (u16, &Class)| Segment {
-        label: value(class).map_or(place, u16::from),
+        label: value(class).unwrap_or(place),
         name: class.name.clone(),
         description: None,
         color: class.color,

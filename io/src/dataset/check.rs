@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ndarray::Array3;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Case;
 use super::likeness::Likeness;
-use super::values::IGNORED;
+use super::values::{IGNORED, LabelTable, Stored};
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
 use crate::label::LabelVolume;
@@ -91,16 +92,22 @@ pub fn check_case(case: &Case, num_classes: Option<usize>) -> CaseCheck {
     };
     let geometry = check.look_at_image(case);
     check.look_at_channels(case, geometry.as_ref());
-    let labels = match case.read_stored_labels() {
-        Ok(labels) => labels,
+    let grid = match case.read_stored_labels() {
+        Ok(Stored::Labels(labels)) => {
+            check.look_at_labels(case, &labels, num_classes);
+            labels.geometry
+        }
+        Ok(Stored::Values(values, description, table)) => {
+            check.look_at_values_of_labels(case, &values, &table);
+            description.geometry
+        }
         Err(error) => {
             check.refuse(&case.labels, chain(&error));
             return check;
         }
     };
-    check.look_at_labels(case, &labels, num_classes);
     if let Some(geometry) = geometry
-        && let Err(mismatch) = geometry.same_grid(&labels.geometry)
+        && let Err(mismatch) = geometry.same_grid(&grid)
     {
         check.refuse(
             &case.labels,
@@ -241,38 +248,44 @@ impl CaseCheck {
 
     fn look_at_labels(&mut self, case: &Case, labels: &LabelVolume, num_classes: Option<usize>) {
         self.labels = labels.counts();
-        let wrong = |label: &u8| match &case.table {
-            Some(table) => table.label(*label).is_none(),
-            None => {
-                num_classes.is_some_and(|classes| usize::from(*label) >= classes)
-                    && *label != IGNORED
+        let Some(classes) = num_classes else { return };
+        let expected = format!("labels 0 to {}", classes - 1);
+        for (&label, &count) in &self.labels.clone() {
+            if usize::from(label) >= classes && label != IGNORED {
+                self.refuse_label(case, &expected, count, &labels.labels, label);
             }
-        };
-        let unknown: Vec<(u8, u64)> =
-            self.labels.iter().filter(|(label, _)| wrong(label)).map(|(&l, &n)| (l, n)).collect();
-        for (label, count) in unknown {
-            let expected = match (&case.table, num_classes) {
-                (None, Some(classes)) => format!("labels 0 to {}", classes - 1),
-                _ => "values of classes".to_owned(),
-            };
-            let [x, y, z] = first_of(labels, label);
-            let voxels = if count == 1 { "voxel" } else { "voxels" };
-            self.refuse(
-                &case.labels,
-                format!(
-                    "expected {expected}, found {label} in {count} {voxels}, the first at [{x}, {y}, {z}] (x, y, z)"
-                ),
-            );
         }
-        if let Some(table) = &case.table {
-            let mut counts = BTreeMap::new();
-            for (&value, &count) in &self.labels {
-                if let Some(label) = table.label(value) {
-                    *counts.entry(label).or_default() += count;
-                }
+    }
+
+    fn look_at_values_of_labels(&mut self, case: &Case, values: &Array3<u16>, table: &LabelTable) {
+        let mut counts = vec![0_u64; 1 << u16::BITS];
+        for &value in values {
+            counts[usize::from(value)] += 1;
+        }
+        for (value, count) in (0..=u16::MAX).zip(counts).filter(|&(_, count)| count > 0) {
+            match table.label(value) {
+                Some(label) => *self.labels.entry(label).or_default() += count,
+                None => self.refuse_label(case, "values of classes", count, values, value),
             }
-            self.labels = counts;
         }
+    }
+
+    fn refuse_label<V: PartialEq + std::fmt::Display>(
+        &mut self,
+        case: &Case,
+        expected: &str,
+        count: u64,
+        labels: &Array3<V>,
+        label: V,
+    ) {
+        let [x, y, z] = first_of(labels, &label);
+        let voxels = if count == 1 { "voxel" } else { "voxels" };
+        self.refuse(
+            &case.labels,
+            format!(
+                "expected {expected}, found {label} in {count} {voxels}, the first at [{x}, {y}, {z}] (x, y, z)"
+            ),
+        );
     }
 }
 
@@ -306,7 +319,7 @@ fn chain(error: &VolumeError) -> String {
 }
 
 /// Where a label is first met, as x, y, z.
-fn first_of(labels: &LabelVolume, label: u8) -> [usize; 3] {
-    let mut voxels = labels.labels.indexed_iter();
-    voxels.find(|(_, found)| **found == label).map_or([0; 3], |((k, j, i), _)| [i, j, k])
+fn first_of<V: PartialEq>(labels: &Array3<V>, label: &V) -> [usize; 3] {
+    let mut voxels = labels.indexed_iter();
+    voxels.find(|(_, found)| *found == label).map_or([0; 3], |((k, j, i), _)| [i, j, k])
 }

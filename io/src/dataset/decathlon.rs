@@ -55,7 +55,7 @@ pub(super) fn find(
 fn complete(config: &mut DatasetConfig, json: &DatasetJson) -> Result<(), String> {
     if config.classes.is_empty() {
         config.classes.clone_from(&json.classes);
-        config.ignored.extend(json.ignored);
+        config.ignored.extend(json.ignored.map(u16::from));
     } else {
         let known: Vec<&str> = config.classes.iter().map(|class| class.name.as_str()).collect();
         let found: Vec<&str> = json.classes.iter().map(|class| class.name.as_str()).collect();

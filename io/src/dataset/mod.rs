@@ -10,6 +10,7 @@ mod json;
 mod likeness;
 mod pairs;
 mod summary;
+mod value_names;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +31,7 @@ pub use folds::Sides;
 pub use json::Layout;
 pub use pairs::{Channel, Files, Pairs, guess_folders};
 pub use summary::{CheckedClass, CheckedPart, DatasetCheck, Spread, summarize};
-pub use values::{LabelTable, LabelValues};
+pub use values::{LabelTable, LabelValues, WideValue};
 
 /// Why a data set cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +76,7 @@ pub struct Class {
     pub color: [u8; 3],
     /// What label files say for it, where that is not its place in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<u8>,
+    pub value: Option<u16>,
     /// What it is called in coding schemes, for DICOM segmentations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codes: Option<SegmentCodes>,
@@ -131,9 +132,20 @@ pub struct DatasetConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient_separator: Option<String>,
     /// Values in label files that stand for no class: what lies there is neither learned nor
-    /// measured. 255 always is one.
+    /// measured. 255 is one too, unless it is the value of a class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ignored: Vec<u8>,
+    pub ignored: Vec<u16>,
+    /// File below `folder` that names the values in label files, `1: accordion` in each line: a
+    /// class without a `value` has that of its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_names: Option<String>,
+    /// What the other names in that file stand for: the name of a class, or `ignored`. Without it
+    /// their values stand for no class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_names: Option<String>,
+    /// The values of the other names, once that file is read.
+    #[serde(skip)]
+    pub other_values: Vec<u16>,
     /// Whether label files are pictures in the colors of the classes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub colored_labels: bool,
@@ -166,7 +178,7 @@ impl DatasetConfig {
         } else {
             config.wrong_with_classes()
         };
-        match wrong.or_else(|| config.wrong_with_places()) {
+        match wrong.or_else(|| config.wrong_with_places()).or_else(|| value_names::wrong(&config)) {
             Some(message) => Err(DatasetError::Content { message, path: path.to_path_buf() }),
             None => Ok(config),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::json::{self, DatasetJson, Layout};
-use super::{DatasetConfig, DatasetError, Problem, decathlon};
+use super::{DatasetConfig, DatasetError, Problem, decathlon, value_names};
 use crate::format::{case_stem, images_among};
 
 /// What was found.
@@ -54,8 +54,9 @@ impl Pairs {
     ///
     /// # Errors
     /// When a folder or list cannot be read, one case has two files, or `dataset.json` makes no
-    /// sense.
+    /// sense, or a class has no value in the file of their names.
     pub fn find(config: &DatasetConfig, folder: &Path) -> Result<Self, DatasetError> {
+        let config = &value_names::resolve(config, folder)?;
         let mut found = Self { config: config.clone(), ..Self::default() };
         if config.says_dataset_json() {
             if !folder.join(json::NAME).is_file() {
@@ -236,7 +237,7 @@ fn by_id(
     Ok(by_id)
 }
 
-/// The images in `folder`, sorted; of each folder its volumes, or else its pictures.
+/// The images in `folder`, sorted; of each folder its volumes, else its pictures, else what MATLAB has.
 fn files(folder: &Path, recursive: bool) -> Result<Vec<PathBuf>, DatasetError> {
     let read = |source| DatasetError::Read { path: folder.to_path_buf(), source };
     let (mut paths, mut folders) = (Vec::new(), Vec::new());
@@ -284,7 +285,7 @@ pub(super) fn resolve(folder: &Path, named: &Path) -> Option<PathBuf> {
         })
         .collect();
     let tails = (0..parts.len()).map(|from| folder.join(parts[from..].iter().collect::<PathBuf>()));
-    let endings = ["png", "jpg", "jpeg", "tif", "tiff", "bmp"];
+    let endings = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "mat"];
     tails.into_iter().find_map(|path| {
         let others = endings.iter().map(|ending| path.with_extension(ending));
         std::iter::once(path.clone()).chain(others).find(|path| path.is_file())

@@ -3,49 +3,57 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Case, Class, DatasetConfig};
+use ndarray::Array3;
+
+use super::{Case, Class, DatasetConfig, value_names};
 use crate::error::VolumeError;
+use crate::image::Description;
 use crate::label::LabelVolume;
 use crate::picture::LabelColors;
-use crate::read::{ReadOptions, read_labels};
+use crate::read::{ReadOptions, read_label_values, read_labels};
 
 /// The label that neither a loss nor a metric looks at.
 pub(super) const IGNORED: u8 = 255;
 
 /// Which label each value of a file stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelTable(Arc<[Option<u8>; 256]>);
+pub struct LabelTable(Arc<[Option<u8>]>);
 
 impl LabelTable {
     /// The table of a data set; `None` where values are labels.
     pub(super) fn of(config: &DatasetConfig) -> Option<Self> {
-        let as_they_are = config.ignored.iter().all(|&value| value == IGNORED)
+        let as_they_are = config.ignored.iter().all(|&value| value == u16::from(IGNORED))
             && config.classes.iter().all(|class| class.value.is_none());
         if as_they_are {
             return None;
         }
-        let mut table = [None; 256];
-        table[usize::from(IGNORED)] = Some(IGNORED);
-        for &value in &config.ignored {
-            table[usize::from(value)] = Some(IGNORED);
-        }
-        for (value, label) in values(config) {
+        // Later ones go before earlier ones: 255 may be the value of a class.
+        let ignored = config.ignored.iter().map(|&value| (value, IGNORED));
+        let meanings: Vec<(u16, u8)> = std::iter::once((u16::from(IGNORED), IGNORED))
+            .chain(others(config))
+            .chain(ignored)
+            .chain(values(config))
+            .collect();
+        let last = meanings.iter().map(|&(value, _)| usize::from(value)).max()?;
+        let mut table = vec![None; last + 1];
+        for (value, label) in meanings {
             table[usize::from(value)] = Some(label);
         }
-        Some(Self(Arc::new(table)))
+        Some(Self(table.into()))
     }
 
     /// A value that has two meanings.
-    pub(super) fn ambiguous(config: &DatasetConfig) -> Option<u8> {
-        let mut seen = [false; 256];
+    pub(super) fn ambiguous(config: &DatasetConfig) -> Option<u16> {
+        let mut seen = BTreeSet::new();
         let classes = values(config).map(|(value, _)| value);
+        let others = others(config).map(|(value, _)| value);
         let ignored = config.ignored.iter().copied();
-        classes.chain(ignored).find(|&value| std::mem::replace(&mut seen[usize::from(value)], true))
+        classes.chain(others).chain(ignored).find(|&value| !seen.insert(value))
     }
 
     /// The label of a value, if it has one.
-    pub fn label(&self, value: u8) -> Option<u8> {
-        self.0[usize::from(value)]
+    pub fn label(&self, value: u16) -> Option<u8> {
+        self.0.get(usize::from(value)).copied().flatten()
     }
 }
 
@@ -64,11 +72,28 @@ pub(super) fn ambiguous_color(config: &DatasetConfig) -> Option<[u8; 3]> {
     classes.chain(ignored).find(|&color| !seen.insert(color))
 }
 
-/// The value of each class in label files, and its label.
-fn values(config: &DatasetConfig) -> impl Iterator<Item = (u8, u8)> {
+/// The value of each class in label files, and its label; of those that a file names, once it is
+/// read.
+fn values(config: &DatasetConfig) -> impl Iterator<Item = (u16, u8)> {
+    let named = config.value_names.is_some();
     let classes = config.classes.iter().zip(0..=u8::MAX);
-    classes.map(|(class, label)| (class.value.unwrap_or(label), label))
+    classes.filter_map(move |(class, label)| {
+        let place = (!named).then_some(u16::from(label));
+        Some((class.value.or(place)?, label))
+    })
 }
+
+/// The values of names that are no class, and what they stand for.
+fn others(config: &DatasetConfig) -> impl Iterator<Item = (u16, u8)> {
+    let name = config.other_names.as_deref().unwrap_or_default();
+    let label = value_names::label_of(config, name).unwrap_or(IGNORED);
+    config.other_values.iter().map(move |&value| (value, label))
+}
+
+/// A value that no mask can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected values up to 255 to write masks with them, found {0}")]
+pub struct WideValue(pub u16);
 
 /// What label files say for each class, to write it: Cityscapes' ids for places in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,20 +105,24 @@ pub struct LabelValues {
 impl LabelValues {
     /// The values of `classes`; what is ignored gets the first of `ignored`. `None` where values
     /// are labels.
-    pub fn of(classes: &[Class], ignored: &[u8]) -> Option<Self> {
+    ///
+    /// # Errors
+    /// If a value is larger than those of a mask.
+    pub fn of(classes: &[Class], ignored: &[u16]) -> Result<Option<Self>, WideValue> {
         let own = classes.iter().any(|class| class.value.is_some());
         if !own {
-            return None;
+            return Ok(None);
         }
+        let narrow = |value: u16| u8::try_from(value).map_err(|_| WideValue(value));
         let mut value_of: [u8; 256] = std::array::from_fn(|label| label as u8);
         let mut label_of = [IGNORED; 256];
-        value_of[usize::from(IGNORED)] = ignored.first().copied().unwrap_or(IGNORED);
+        value_of[usize::from(IGNORED)] = ignored.first().map_or(Ok(IGNORED), |&v| narrow(v))?;
         for (class, label) in classes.iter().zip(0..=u8::MAX) {
-            let value = class.value.unwrap_or(label);
+            let value = class.value.map_or(Ok(label), narrow)?;
             value_of[usize::from(label)] = value;
             label_of[usize::from(value)] = label;
         }
-        Some(Self { value_of, label_of })
+        Ok(Some(Self { value_of, label_of }))
     }
 
     /// Labels as values.
@@ -117,13 +146,28 @@ impl LabelValues {
     }
 }
 
+/// What a label file holds.
+pub(super) enum Stored {
+    /// Labels.
+    Labels(Box<LabelVolume>),
+    /// Values, of which the table of the case says what they stand for.
+    Values(Array3<u16>, Box<Description>, LabelTable),
+}
+
 impl Case {
-    /// The labels as their file has them, or as the colors in it say.
-    pub(super) fn read_stored_labels(&self) -> Result<LabelVolume, VolumeError> {
+    /// The labels or values as their file has them, or as the colors in it say.
+    pub(super) fn read_stored_labels(&self) -> Result<Stored, VolumeError> {
         let options = ReadOptions::default();
-        match &self.colors {
-            Some(colors) => colors.read(&self.labels, &options.limits),
-            None => read_labels(&self.labels, &options),
+        match (&self.colors, &self.table) {
+            (Some(colors), _) => {
+                let labels = colors.read(&self.labels, &options.limits)?;
+                Ok(Stored::Labels(Box::new(labels)))
+            }
+            (None, None) => Ok(Stored::Labels(Box::new(read_labels(&self.labels, &options)?))),
+            (None, Some(table)) => {
+                let (values, description) = read_label_values(&self.labels, &options)?;
+                Ok(Stored::Values(values, Box::new(description), table.clone()))
+            }
         }
     }
 
@@ -132,16 +176,20 @@ impl Case {
     /// # Errors
     /// As [`read_labels`], and if a value stands for no class.
     pub fn read_labels(&self) -> Result<LabelVolume, VolumeError> {
-        let mut labels = self.read_stored_labels()?;
-        let Some(table) = &self.table else { return Ok(labels) };
-        for ((k, j, i), label) in labels.labels.indexed_iter_mut() {
-            *label = table.label(*label).ok_or_else(|| VolumeError::UnknownLabel {
+        let (values, description, table) = match self.read_stored_labels()? {
+            Stored::Labels(labels) => return Ok(*labels),
+            Stored::Values(values, description, table) => (values, *description, table),
+        };
+        let mut labels = Array3::zeros(values.raw_dim());
+        for (((k, j, i), &value), label) in values.indexed_iter().zip(&mut labels) {
+            *label = table.label(value).ok_or_else(|| VolumeError::UnknownLabel {
                 path: self.labels.clone(),
-                value: *label,
+                value,
                 index: [i, j, k].map(|n| n as u64),
             })?;
         }
-        Ok(labels)
+        let Description { geometry, source, .. } = description;
+        Ok(LabelVolume { labels, geometry, source })
     }
 }
 
@@ -150,8 +198,8 @@ mod tests {
     use super::super::Class;
     use super::*;
 
-    fn config(values: &[Option<u8>], ignored: &[u8]) -> DatasetConfig {
-        let class = |value: &Option<u8>| Class { value: *value, ..Class::default() };
+    fn config(values: &[Option<u16>], ignored: &[u16]) -> DatasetConfig {
+        let class = |value: &Option<u16>| Class { value: *value, ..Class::default() };
         DatasetConfig {
             classes: values.iter().map(class).collect(),
             ignored: ignored.to_vec(),
@@ -168,9 +216,16 @@ mod tests {
     }
 
     #[test]
+    fn values_may_be_large_and_255_be_one_of_a_class() {
+        let table = LabelTable::of(&config(&[Some(65535), Some(255)], &[300])).unwrap();
+        let labels = [65535, 255, 300, 65534].map(|value| table.label(value));
+        assert_eq!(labels, [Some(0), Some(1), Some(255), None]);
+    }
+
+    #[test]
     fn labels_are_written_as_values_and_read_back() {
         let classes = config(&[Some(7), Some(0)], &[]).classes;
-        let values = LabelValues::of(&classes, &[1, 2]).unwrap();
+        let values = LabelValues::of(&classes, &[1, 2]).unwrap().unwrap();
         let labels = ndarray::arr3(&[[[0, 1, 255]]]);
         let labels = LabelVolume::new(labels, crate::Geometry::pixels([1, 1, 3])).unwrap();
         let written = values.values_of(labels.clone());
@@ -180,7 +235,9 @@ mod tests {
             values.colors(&[[1; 3], [2; 3]])[..8],
             [[2; 3], [0; 3], [0; 3], [0; 3], [0; 3], [0; 3], [0; 3], [1; 3]]
         );
-        assert_eq!(LabelValues::of(&config(&[None, None], &[]).classes, &[]), None);
+        assert_eq!(LabelValues::of(&config(&[None, None], &[]).classes, &[]), Ok(None));
+        let wide = config(&[Some(0), Some(397)], &[]).classes;
+        assert_eq!(LabelValues::of(&wide, &[]), Err(WideValue(397)));
     }
 
     #[test]

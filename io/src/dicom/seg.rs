@@ -126,7 +126,7 @@ pub(super) fn open(
         modality: Some(Modality::Other("seg".to_owned())),
         source: SourceHeader::default(),
         sizes,
-        indices: false,
+        labels_only: None,
         lossy: false,
         viewing: Viewing::default(),
     };

@@ -80,7 +80,7 @@ pub(super) fn image(
         modality: first.modality(),
         source: SourceHeader::default(),
         sizes,
-        indices: false,
+        labels_only: None,
         lossy: false,
         viewing: Viewing {
             padding: padding(&instances, &slices, meaning),

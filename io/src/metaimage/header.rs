@@ -173,7 +173,7 @@ fn description(lines: &Lines, path: &Path) -> Result<Description, VolumeError> {
         rescale: Rescale::IDENTITY,
         geometry,
         modality,
-        indices: false,
+        labels_only: None,
         lossy: false,
         viewing: Viewing::default(),
         source: SourceHeader { nifti: None, planar: axes == 2 },

@@ -121,7 +121,7 @@ impl Header {
             rescale,
             geometry,
             modality: None, // NIfTI has no place for it
-            indices: false,
+            labels_only: None,
             lossy: false,
             viewing: Viewing::default(),
             source: SourceHeader { nifti: Some(placement), planar },

@@ -98,7 +98,7 @@ fn description(
         rescale: Rescale::IDENTITY,
         geometry,
         modality: None,
-        indices: false,
+        labels_only: None,
         lossy: false,
         viewing: Viewing::default(),
         source: SourceHeader { nifti: None, planar: spatial == 2 },

@@ -27,7 +27,7 @@ pub(crate) use write::write;
 
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
-use crate::image::{Description, Image, Sizes, VoxelBytes};
+use crate::image::{Description, Image, InMemory, Sizes};
 use crate::read::Limits;
 use crate::source::SourceHeader;
 use crate::viewing::Viewing;
@@ -121,43 +121,9 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Image, VolumeError> {
         modality: None,
         source: SourceHeader::default(),
         sizes,
-        indices: picture.palette.is_some(),
+        labels_only: picture.palette.is_some().then_some("places in a palette of colors"),
         lossy: picture.kind == Kind::Jpeg,
         viewing: Viewing::default(),
     };
-    let voxels = Decoded { path: path.to_owned(), bytes: picture.bytes, at: 0 };
-    Ok(Image { description, voxels: Box::new(voxels) })
-}
-
-/// Pixels in memory.
-struct Decoded {
-    path: std::path::PathBuf,
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl VoxelBytes for Decoded {
-    fn skip_to(&mut self, target: u64) -> Result<(), VolumeError> {
-        self.at = usize::try_from(target).unwrap_or(usize::MAX).min(self.bytes.len());
-        Ok(())
-    }
-
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), VolumeError> {
-        let rest = &self.bytes[self.at..];
-        let Some(next) = rest.get(..buffer.len()) else {
-            return Err(VolumeError::Truncated {
-                path: self.path.clone(),
-                part: "voxels",
-                expected: (self.at + buffer.len()) as u64,
-                found: self.bytes.len() as u64,
-            });
-        };
-        buffer.copy_from_slice(next);
-        self.at += buffer.len();
-        Ok(())
-    }
-
-    fn finish(&mut self, _: &Limits) -> Result<(), VolumeError> {
-        Ok(()) // all of it is decoded
-    }
+    Ok(Image { description, voxels: Box::new(InMemory::new(path, picture.bytes)) })
 }

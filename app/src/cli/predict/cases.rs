@@ -40,6 +40,8 @@ pub(super) struct Run<'a> {
     pub(super) classes: Vec<ModelClass>,
     /// What is written beside the labels, where masks are DICOM segmentations.
     pub(super) segmentation: Option<Segmentation>,
+    /// The values that masks have for labels, where they are others.
+    pub(super) values: Option<LabelValues>,
     pub(super) device: String,
     pub(super) progress: Progress<'a>,
 }
@@ -100,7 +102,7 @@ impl Run<'_> {
                 .with_context(|| format!("cannot read: {}", job.input.display()))?,
             volume: self.args.volume,
             accepted_flaws: self.args.series.accept_flaws,
-            values: self.values().is_some(),
+            values: self.values.is_some(),
             segmentation: self.segmentation_recipe()?,
             inference: what_decides(&self.model.manifest.inference)?,
         };
@@ -124,15 +126,10 @@ impl Run<'_> {
         self.segment(job, recipe)
     }
 
-    /// The values that masks have for labels, where they are others.
-    fn values(&self) -> Option<LabelValues> {
-        self.args.values.then(|| LabelValues::of(&self.model.manifest.classes, &[])).flatten()
-    }
-
     /// The labels in a mask or reference.
     fn read_mask(&self, path: &Path) -> Result<LabelVolume, VolumeError> {
         let labels = read_labels(path, &ReadOptions::default())?;
-        Ok(match self.values() {
+        Ok(match &self.values {
             Some(values) => values.labels_of(labels),
             None => labels,
         })
@@ -184,7 +181,7 @@ impl Run<'_> {
                 let (labels, geometry) = (labels.labels.view(), &labels.geometry);
                 export_segmentation(&job.mask, labels, geometry, scan, segmentation)?
             }
-            _ => match self.values() {
+            _ => match &self.values {
                 None => export_labels_in(&job.mask, labels, &self.colors())?,
                 Some(values) => {
                     let written = values.values_of(labels.clone());

@@ -15,6 +15,7 @@ use lamina_engine::bundle::Model;
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::inference::LargestComponent;
 use lamina_io::SegmentationKind;
+use lamina_io::dataset::LabelValues;
 
 use super::bundles;
 use super::inputs::{SeriesArgs, expand};
@@ -196,6 +197,12 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
         }
         None => None,
     };
+    let values = if args.values {
+        LabelValues::of(&model.manifest.classes, &[])
+            .context("cannot write the values of this model's data set (--values)")?
+    } else {
+        None
+    };
     prepare_folder(&args.out)?;
     let which = if bundle.named { "model" } else { "bundled model" };
     let (name, place) = (&bundle.manifest.name, bundle.folder.display());
@@ -210,6 +217,7 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
         output,
         classes: foreground(&model),
         segmentation,
+        values,
         model,
         device: device.name.clone(),
         bundle,
