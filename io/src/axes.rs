@@ -4,7 +4,7 @@
 //! [`LabelVolume`](crate::LabelVolume), finding the order to
 //! [`Geometry::to_ras_axes`](crate::Geometry::to_ras_axes).
 
-use ndarray::{Array3, Axis};
+use ndarray::{Array3, ArrayBase, Axis, Ix3, RawData};
 
 use crate::affine::Affine;
 
@@ -92,13 +92,23 @@ impl AxisOrder {
     /// - `array`: `[depth, height, width]` before
     /// - output: `[depth, height, width]` after, contiguous
     pub fn turn<T: Clone>(&self, array: &Array3<T>) -> Array3<T> {
-        let mut view = array.view().permuted_axes([2, 1, 0].map(|new| 2 - self.axes[new]));
+        self.view(array.view()).as_standard_layout().into_owned()
+    }
+
+    /// `array` with its axes in this order, nothing copied. A view to be written turns likewise.
+    ///
+    /// # Shapes
+    /// - `array`: `[depth, height, width]` before
+    /// - output: `[depth, height, width]` after
+    #[must_use]
+    pub fn view<S: RawData>(&self, array: ArrayBase<S, Ix3>) -> ArrayBase<S, Ix3> {
+        let mut view = array.permuted_axes([2, 1, 0].map(|new| 2 - self.axes[new]));
         for new in 0..3 {
             if self.flipped[new] {
                 view.invert_axis(Axis(2 - new));
             }
         }
-        view.as_standard_layout().into_owned()
+        view
     }
 }
 

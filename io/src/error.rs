@@ -12,6 +12,13 @@ use crate::geometry::GeometryError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VolumeError {
+    /// Whoever asked for it did not want it any more.
+    #[error("stopped reading {path}")]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The file is missing, or may not be read.
     #[error("cannot open {path}")]
     Open {

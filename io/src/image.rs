@@ -159,16 +159,20 @@ impl Image {
         })
     }
 
-    /// Appends `bytes` of voxels to `values`.
+    /// Appends `bytes` of voxels to `values`; `watch` hears how many of them are there and
+    /// answers whether to go on.
     pub(crate) fn read_into<T: Scalar>(
         &mut self,
         bytes: u64,
         values: &mut Vec<T>,
+        watch: &mut dyn FnMut(u64) -> Result<(), VolumeError>,
     ) -> Result<(), VolumeError> {
         let order = self.description.order;
+        let mut done = 0;
         self.for_each_piece(bytes, |piece| {
             T::extend_from_bytes(values, piece, order);
-            Ok(())
+            done += piece.len() as u64;
+            watch(done)
         })
     }
 

@@ -81,6 +81,19 @@ impl ReadOptions {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeError> {
+    read_volume_watched(path, options, &mut |_, _| true)
+}
+
+/// [`read_volume`] of a file that may take a while: `watch` hears how many bytes of voxels of
+/// how many are there, and answers whether to go on.
+///
+/// # Errors
+/// As [`read_volume`], and [`VolumeError::Stopped`] when `watch` says so.
+pub fn read_volume_watched(
+    path: &Path,
+    options: &ReadOptions,
+    watch: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<Volume, VolumeError> {
     let mut image = open_volume(path, options)?;
     if let Some(what) = image.description.labels_only {
         let found = format!("{what}, which are labels and no brightness");
@@ -88,7 +101,11 @@ pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeE
     }
     let voxels = with_type!(image.description.stored, T => {
         let mut values: Vec<T> = reserve(&image, path, &options.limits)?;
-        image.read_into(image.description.sizes.volume_bytes, &mut values)?;
+        let bytes = image.description.sizes.volume_bytes;
+        image.read_into(bytes, &mut values, &mut |done| {
+            let go_on = watch(done, bytes);
+            if go_on { Ok(()) } else { Err(VolumeError::Stopped { path: path.to_owned() }) }
+        })?;
         image.finish(&options.limits)?;
         Scalar::into_voxels(into_array(values, &image))
     });

@@ -4,6 +4,7 @@
 //! kept, so probabilities are never held for a whole volume.
 
 mod components;
+mod doubt;
 mod slices;
 mod tensors;
 
@@ -13,7 +14,8 @@ use lamina_io::{LabelVolume, Volume};
 use serde::{Deserialize, Serialize};
 
 pub use components::{LargestComponent, keep_largest_component};
-pub use slices::{Labeler, label_slices};
+pub use doubt::SliceDoubt;
+pub use slices::{LabeledSlice, Labeler, label_batches, label_slices};
 pub use tensors::{Answers, Wanted, answer_tensor, read_input};
 
 use crate::bundle::Model;

@@ -1,8 +1,9 @@
 //! Prepared slices through a network, batch by batch, to labels.
 
 use burn::tensor::{Device, Tensor, activation};
-use ndarray::{Array3, Array4, ArrayView3, ArrayViewMut2, Axis, Zip, s};
+use ndarray::{Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, s};
 
+use super::doubt::SliceDoubt;
 use super::{InferenceConfig, MirrorAxis};
 use crate::error::EngineError;
 use crate::networks::{Network, NetworkConfig};
@@ -25,6 +26,18 @@ pub struct Labeler<'a> {
     pub architecture: &'a NetworkConfig,
 }
 
+/// What is known of one slice once it went through the network, at the in-plane resolution of
+/// the source.
+#[derive(Debug)]
+pub struct LabeledSlice<'a> {
+    /// Its place in the prepared volume.
+    pub index: usize,
+    /// The class of each pixel, `[height, width]`.
+    pub labels: ArrayView2<'a, u8>,
+    /// How sure the network is, where that was asked for.
+    pub doubt: Option<SliceDoubt>,
+}
+
 /// Labels of all slices at the in-plane resolution of the source.
 ///
 /// After each batch `progress` hears how many slices of how many are done, and may stop.
@@ -42,36 +55,76 @@ pub fn label_slices(
     let total = prepared.len();
     let [height, width] = prepared.resampling.from;
     let mut labels = Array3::zeros([total, height, width]);
-    for first in (0..total).step_by(labeler.config.batch_size) {
-        let last = (first + labeler.config.batch_size).min(total);
-        let scores = labeler.scores(prepared, first..last); // [batch, class, height, width]
-        let mut batch = labels.slice_mut(s![first..last, .., ..]);
-        Zip::from(batch.axis_iter_mut(Axis(0))).and(scores.axis_iter(Axis(0))).par_for_each(
-            |labels, scores| {
-                if prepared.resampling.is_identity() {
-                    argmax(scores, labels);
+    let batches: Vec<Vec<usize>> = (0..total)
+        .collect::<Vec<_>>()
+        .chunks(labeler.config.batch_size)
+        .map(<[usize]>::to_vec)
+        .collect();
+    label_batches(prepared, labeler, &batches, false, &mut |slices| {
+        let last = slices.last().map_or(0, |slice| slice.index + 1);
+        for slice in slices {
+            labels.index_axis_mut(Axis(0), slice.index).assign(&slice.labels);
+        }
+        progress(last, total)
+    })?;
+    Ok(labels)
+}
+
+/// Labels `batches` of slices one batch after the other, each handed on as soon as it is done:
+/// the one loop that every use of a network goes through.
+///
+/// With `with_doubt` each slice brings along how sure the network is of it.
+///
+/// # Errors
+/// [`EngineError::Stopped`] when `each` says so.
+pub fn label_batches(
+    prepared: &Prepared,
+    labeler: &Labeler<'_>,
+    batches: &[Vec<usize>],
+    with_doubt: bool,
+    each: &mut dyn FnMut(Vec<LabeledSlice<'_>>) -> Flow,
+) -> Result<(), EngineError> {
+    let [height, width] = prepared.resampling.from;
+    let are_logits = labeler.config.mirror_axes.is_empty();
+    for batch in batches {
+        let scores = labeler.scores(prepared, batch); // [batch, class, height, width]
+        let mut labels = Array3::zeros([batch.len(), height, width]);
+        let mut doubts: Vec<Option<SliceDoubt>> = batch.iter().map(|_| None).collect();
+        Zip::from(labels.axis_iter_mut(Axis(0)))
+            .and(scores.axis_iter(Axis(0)))
+            .and(ArrayViewMut1::from(&mut doubts[..]))
+            .par_for_each(|mut labels, scores, doubt| {
+                let resampled;
+                let scores = if prepared.resampling.is_identity() {
+                    scores
                 } else {
-                    let back = prepared.resampling.inverse();
-                    argmax(resample_linear(scores, back).view(), labels);
+                    resampled = resample_linear(scores, prepared.resampling.inverse());
+                    resampled.view()
+                };
+                argmax(scores, labels.view_mut());
+                if with_doubt {
+                    *doubt = Some(SliceDoubt::of(scores, are_logits, labels.view()));
                 }
-            },
-        );
-        if progress(last, total) == Flow::Stop {
+            });
+        let slices = batch.iter().zip(labels.outer_iter()).zip(doubts);
+        let slices =
+            slices.map(|((&index, labels), doubt)| LabeledSlice { index, labels, doubt }).collect();
+        if each(slices) == Flow::Stop {
             return Err(EngineError::Stopped);
         }
     }
-    Ok(labels)
+    Ok(())
 }
 
 impl Labeler<'_> {
     /// Logits of some slices, or their mean probabilities where mirrors are averaged,
     /// without the padding: `[batch, class, height, width]` of the prepared slices.
-    fn scores(&self, prepared: &Prepared, slices: std::ops::Range<usize>) -> Array4<f32> {
+    fn scores(&self, prepared: &Prepared, slices: &[usize]) -> Array4<f32> {
         let [height, width] = prepared.slice_shape();
         let padded = [height, width].map(|size| self.architecture.padded(size));
         let mut input = Array4::zeros([slices.len(), self.channels, padded[0], padded[1]]);
         let mut corner = [0, 0];
-        for (index, input) in slices.zip(input.axis_iter_mut(Axis(0))) {
+        for (&index, input) in slices.iter().zip(input.axis_iter_mut(Axis(0))) {
             corner = prepared.write_input(index, input);
         }
         let scores = to_array(self.mirrored_mean(to_tensor(input, self.device)));

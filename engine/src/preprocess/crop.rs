@@ -47,6 +47,11 @@ fn nonzero(voxels: ArrayView3<'_, f32>) -> Option<Box3> {
 }
 
 impl Box3 {
+    /// First index per axis, `[depth, height, width]`.
+    pub fn start(&self) -> [usize; 3] {
+        self.start
+    }
+
     /// Size per axis, `[depth, height, width]`.
     pub fn shape(&self) -> [usize; 3] {
         self.shape

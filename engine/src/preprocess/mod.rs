@@ -11,7 +11,7 @@ mod normalize;
 mod resample;
 
 use lamina_io::{AxisOrder, Geometry, LabelVolume, Volume};
-use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, s};
+use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 use serde::{Deserialize, Serialize};
 
 pub use crop::{Box3, Crop};
@@ -112,13 +112,55 @@ pub struct Prepared {
     pub slices: Array3<f32>,
     /// In-plane size before resampling, and how the two relate.
     pub resampling: Resampling,
+    placement: Placement,
+    geometry: Geometry,
+    source: lamina_io::SourceHeader,
+    neighbors: usize,
+}
+
+/// Where prepared slices lie among the voxels that they came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placement {
     order: AxisOrder,
     /// Shape after turning, before cropping.
     turned_shape: [usize; 3],
     bounds: Box3,
-    geometry: Geometry,
-    source: lamina_io::SourceHeader,
-    neighbors: usize,
+}
+
+impl Placement {
+    /// The voxel axis (0 for x, 1 for y, 2 for z) across which slices follow each other.
+    pub fn slice_axis(&self) -> usize {
+        self.order.axes()[2]
+    }
+
+    /// Where slice `index` lies on that axis of the source.
+    pub fn voxel_of_slice(&self, index: usize) -> usize {
+        let turned = self.bounds.start()[0] + index;
+        if self.order.flipped()[2] { self.turned_shape[0] - 1 - turned } else { turned }
+    }
+
+    /// The slice that lies at place `voxel` of that axis; none where it was cropped away.
+    pub fn slice_of_voxel(&self, voxel: usize) -> Option<usize> {
+        let from_end = (self.turned_shape[0] - 1).checked_sub(voxel)?;
+        let turned = if self.order.flipped()[2] { from_end } else { voxel };
+        let index = turned.checked_sub(self.bounds.start()[0])?;
+        (index < self.bounds.shape()[0]).then_some(index)
+    }
+
+    /// Writes one slice into an array on the grid of the source.
+    ///
+    /// # Shapes
+    /// - `slice`: `[height, width]` before resampling
+    /// - `array`: `[depth, height, width]` of the source
+    pub fn write_slice<T: Clone>(
+        &self,
+        index: usize,
+        slice: ArrayView2<'_, T>,
+        array: ArrayViewMut3<'_, T>,
+    ) {
+        let turned = self.bounds.of_mut(self.order.view(array));
+        turned.index_axis_move(Axis(0), index).assign(&slice);
+    }
 }
 
 impl Preprocessor {
@@ -152,9 +194,7 @@ impl Preprocessor {
         Ok(Prepared {
             slices,
             resampling,
-            order,
-            turned_shape,
-            bounds,
+            placement: Placement { order, turned_shape, bounds },
             geometry: volume.geometry.clone(),
             source: volume.source.clone(),
             neighbors: self.config.neighbors,
@@ -195,6 +235,11 @@ impl Preprocessor {
 }
 
 impl Prepared {
+    /// Where the slices lie among the voxels of the source.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
     /// How many slices there are.
     pub fn len(&self) -> usize {
         self.slices.dim().0
@@ -231,11 +276,11 @@ impl Prepared {
     /// # Shapes
     /// - `labels`: `[slice, height, width]` before resampling, [`Resampling::from`]
     pub fn undo(&self, labels: ArrayView3<'_, u8>) -> LabelVolume {
-        let mut turned = Array3::zeros(self.turned_shape);
-        self.bounds.of_mut(turned.view_mut()).assign(&labels);
-        let mut volume =
-            LabelVolume::new(self.order.inverse().turn(&turned), self.geometry.clone())
-                .expect("labels were turned back to the shape of their geometry");
+        let Placement { order, turned_shape, bounds } = self.placement;
+        let mut turned = Array3::zeros(turned_shape);
+        bounds.of_mut(turned.view_mut()).assign(&labels);
+        let mut volume = LabelVolume::new(order.inverse().turn(&turned), self.geometry.clone())
+            .expect("labels were turned back to the shape of their geometry");
         volume.source = self.source.clone();
         volume
     }
@@ -248,8 +293,8 @@ impl Prepared {
         self.geometry.same_grid(&labels.geometry).map_err(|mismatch| EngineError::Input {
             message: format!("image and labels differ: {mismatch}"),
         })?;
-        let turned = self.order.turn(&labels.labels);
-        Ok(resample_nearest(self.bounds.of(turned.view()), self.resampling))
+        let turned = self.placement.order.turn(&labels.labels);
+        Ok(resample_nearest(self.placement.bounds.of(turned.view()), self.resampling))
     }
 }
 
