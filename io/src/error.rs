@@ -345,7 +345,8 @@ pub enum VolumeError {
 macro_rules! path_in {
     ($error:expr) => {
         match $error {
-            Self::Open { path, .. }
+            Self::Stopped { path }
+            | Self::Open { path, .. }
             | Self::NotAFile { path, .. }
             | Self::Read { path, .. }
             | Self::Packed { path, .. }

@@ -50,6 +50,14 @@ pub fn choose(folder: Option<&Path>) -> anyhow::Result<Bundle> {
     )
 }
 
+/// The models in the first place that has any, those that can be read.
+#[cfg(feature = "gui")]
+pub fn at_hand() -> Vec<(PathBuf, Manifest)> {
+    let found = places().iter().map(|place| bundles_in(place)).find(|found| !found.is_empty());
+    let read = |folder: PathBuf| Manifest::read(&folder).ok().map(|manifest| (folder, manifest));
+    found.unwrap_or_default().into_iter().filter_map(read).collect()
+}
+
 /// Whether `path` is a file of the model in `folder`.
 pub fn is_part(path: &Path, folder: &Path) -> bool {
     let parent = match path.parent() {

@@ -24,6 +24,7 @@ mod segments;
 mod sidecar;
 mod table;
 mod train;
+mod view;
 mod volumes;
 
 use std::ffi::OsString;
@@ -31,6 +32,10 @@ use std::ffi::OsString;
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+#[cfg(feature = "gui")]
+pub(crate) use bundles::at_hand as bundles_at_hand;
+#[cfg(feature = "gui")]
+pub(crate) use output::error_line;
 pub use output::Outcome;
 use output::{LogWriter, Output, Words, error_chain};
 
@@ -80,6 +85,7 @@ enum Command {
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Forward(forward::ForwardArgs),
+    View(view::ViewArgs),
 }
 
 /// Runs the command line `arguments`, the program's name first, and answers how it ended.
@@ -120,6 +126,7 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
         Command::Import(args) => import::run(args, output),
         Command::Export(args) => export::run(args, output),
         Command::Forward(args) => forward::run(args, output),
+        Command::View(args) => view::run(args, output),
     }
 }
 

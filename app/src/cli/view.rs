@@ -1,0 +1,45 @@
+//! `lamina view`: open the window.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::{Outcome, Output};
+
+/// Open a window to see an image, segment it and save its labels.
+#[derive(Debug, Args)]
+pub struct ViewArgs {
+    /// An image or a folder with a DICOM study; label files after it are shown over it.
+    pub files: Vec<PathBuf>,
+}
+
+/// Runs `lamina view`.
+///
+/// # Errors
+/// When there is no display, or the program was built without a window.
+#[cfg(feature = "gui")]
+pub fn run(args: &ViewArgs, _output: &Output) -> anyhow::Result<Outcome> {
+    // The current folder may differ by the time a file is opened again.
+    let files = args.files.iter().map(|path| std::path::absolute(path).unwrap_or(path.clone()));
+    let files = files.collect();
+    let opened = std::panic::catch_unwind(|| crate::gui::run(files));
+    match opened {
+        Ok(Ok(())) => Ok(Outcome::Done),
+        Ok(Err(error)) => {
+            anyhow::bail!("cannot open a window; is there a display, and OpenGL? {error}")
+        }
+        Err(_) => anyhow::bail!(
+            "cannot open a window: a library of the desktop is missing (on Debian: libxkbcommon0 \
+             libxkbcommon-x11-0 libgl1 libx11-xcb1 libxcursor1 libxi6)"
+        ),
+    }
+}
+
+/// Runs `lamina view`.
+///
+/// # Errors
+/// Always: the program was built without a window.
+#[cfg(not(feature = "gui"))]
+pub fn run(_args: &ViewArgs, _output: &Output) -> anyhow::Result<Outcome> {
+    anyhow::bail!("this program was built without a window; build it with --features gui")
+}

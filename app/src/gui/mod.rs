@@ -1,0 +1,54 @@
+//! The window: see volumes, segment them, and see what came of it.
+//!
+//! `state.rs` is what it knows, `view/` draws it and pushes what the user wants as a
+//! [`command::Command`], `desktop.rs` runs commands and takes in what jobs have done. Files are
+//! left to `lamina-io`, networks to `lamina-engine`.
+
+pub mod command;
+pub mod desktop;
+pub mod job;
+pub mod labels;
+pub mod open;
+pub mod pixels;
+pub mod plane;
+pub mod segment;
+pub mod shades;
+pub mod state;
+pub mod view;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use eframe::egui;
+
+use desktop::Desktop;
+use segment::ModelChoice;
+
+/// The models that can segment volumes, from where the command line finds its own.
+pub fn models() -> Vec<ModelChoice> {
+    let bundles = crate::cli::bundles_at_hand().into_iter();
+    bundles
+        .filter(|(_, manifest)| manifest.check_takes_volumes().is_ok())
+        .map(|(folder, manifest)| ModelChoice { folder, manifest: Arc::new(manifest) })
+        .collect()
+}
+
+/// Opens the window and answers when it is closed. Of `paths` the first is the image, others may
+/// be labels.
+///
+/// # Errors
+/// When there is no display, or nothing to draw with.
+pub fn run(paths: Vec<PathBuf>) -> eframe::Result {
+    let viewport = egui::ViewportBuilder::default()
+        .with_title("Lamina")
+        .with_app_id("lamina")
+        .with_inner_size([1200.0, 900.0])
+        .with_min_inner_size([640.0, 480.0])
+        .with_drag_and_drop(true);
+    let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
+    eframe::run_native(
+        "lamina",
+        options,
+        Box::new(|_| Ok(Box::new(Desktop::new(models(), paths)))),
+    )
+}

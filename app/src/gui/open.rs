@@ -1,0 +1,249 @@
+//! Opening what the user names: an image, labels, a folder with a study. Runs as a job.
+
+use std::path::{Path, PathBuf};
+
+use lamina_io::{
+    FileInfo, Geometry, Limits, ReadOptions, SeriesChoice, Volume, VolumeError,
+    case_stem, images_among, read_info, read_labels, read_volume_watched, series_in,
+};
+
+use super::job::Worker;
+use super::labels::{LabelLayer, onto_grid};
+use super::plane::PlaneView;
+use super::shades::{Preset, presets};
+use super::state::Study;
+
+/// What to open.
+#[derive(Debug, Clone, Default)]
+pub struct OpenRequest {
+    /// Files or a folder; the first is the image unless one is open.
+    pub paths: Vec<PathBuf>,
+    /// A series of the folder, by its place from 1.
+    pub series: Option<u32>,
+    /// Whether all of them are labels, whatever they look like.
+    pub as_labels: bool,
+    /// Grid of the image that is open.
+    pub over: Option<Geometry>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum OpenEvent {
+    /// Bytes of voxels that are there, of how many.
+    Progress(u64, u64),
+    /// An image.
+    Image(Box<Opened>),
+    /// Labels on the grid of the image.
+    Labels(Box<LabelLayer>),
+    /// Something has to be chosen.
+    Choose(Study),
+    /// Something the user should know.
+    Notice(String),
+    /// It did not work.
+    Failed(String),
+}
+
+/// An image with what is found out about it once.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its voxels.
+    pub volume: Volume,
+    /// What to call it.
+    pub name: String,
+    /// Its pages.
+    pub views: Vec<PlaneView>,
+    /// Windows to look through.
+    pub presets: Vec<Preset>,
+    /// Where it came from.
+    pub path: PathBuf,
+}
+
+/// Opens everything in the order of the list; what fails is said and the rest goes on.
+pub fn open(request: &OpenRequest, worker: &Worker<OpenEvent>) {
+    let mut over = request.over.clone();
+    // Several DICOM files are slices of what their folder holds.
+    let mut paths = request.paths.clone();
+    if paths.len() > 1 && !paths[0].is_dir() && series_in(&paths[0], &Limits::default()).is_ok_and(|list| !list.is_empty())
+        && let Some(folder) = paths[0].parent()
+    {
+        paths = vec![folder.to_path_buf()];
+    }
+    for path in &paths {
+        if worker.stopped() {
+            return;
+        }
+        match open_one(path, request, over.as_ref(), worker) {
+            Ok(Some(geometry)) => over = Some(geometry),
+            Ok(None) => {}
+            Err(Refusal::Stopped) => return,
+            Err(Refusal::Because(reason)) => worker.send(OpenEvent::Failed(reason)),
+        }
+    }
+}
+
+/// Why nothing was opened.
+enum Refusal {
+    Stopped,
+    Because(String),
+}
+
+impl From<VolumeError> for Refusal {
+    fn from(error: VolumeError) -> Self {
+        match error {
+            VolumeError::Stopped { .. } => Self::Stopped,
+            error => Self::Because(explain(&error)),
+        }
+    }
+}
+
+/// An error with its causes, and what to do.
+fn explain(error: &VolumeError) -> String {
+    let mut text = format!("Cannot open: {}", crate::cli::error_line(error));
+    let advice = match error {
+        VolumeError::Open { .. } => Some("Check that it is there and may be read."),
+        VolumeError::Truncated { .. } | VolumeError::Packed { .. } => {
+            Some("The file is incomplete or damaged: copy it again from where it came.")
+        }
+        VolumeError::TooLarge { .. } => Some("It is larger than this program takes."),
+        _ => None,
+    };
+    if let Some(advice) = advice {
+        text.push('\n');
+        text.push_str(advice);
+    }
+    text
+}
+
+/// Opens one path; answers the grid of an image.
+fn open_one(
+    path: &Path,
+    request: &OpenRequest,
+    over: Option<&Geometry>,
+    worker: &Worker<OpenEvent>,
+) -> Result<Option<Geometry>, Refusal> {
+    if path.is_dir() && request.series.is_none() {
+        return open_folder(path, request, worker);
+    }
+    let options = ReadOptions {
+        series: request.series.map(SeriesChoice::Number),
+        ..ReadOptions::default()
+    };
+    let wants_labels = match over {
+        Some(_) => request.as_labels || (!path.is_dir() && looks_like_labels(path)),
+        None if request.as_labels => {
+            let reason = "Open an image first: labels are shown over one.".to_owned();
+            return Err(Refusal::Because(reason));
+        }
+        None => false,
+    };
+    if let Some(geometry) = over
+        && wants_labels
+    {
+        let labels = read_labels(path, &options)?;
+        let (labels, resampled) = onto_grid(labels, geometry).map_err(|mismatch| {
+            Refusal::Because(format!(
+                "These labels do not belong to the image: {mismatch}: {}",
+                path.display()
+            ))
+        })?;
+        if resampled {
+            worker.send(OpenEvent::Notice(
+                "The labels lie on another grid than the image; each voxel shows the nearest of \
+                 them in the patient."
+                    .to_owned(),
+            ));
+        }
+        let layer = LabelLayer::new(labels, &[], case_stem(path));
+        if layer.classes.is_empty() {
+            worker.send(OpenEvent::Notice(
+                "No label lies inside the image: the file is empty or belongs to another patient \
+                 space."
+                    .to_owned(),
+            ));
+        }
+        worker.send(OpenEvent::Labels(Box::new(layer)));
+        return Ok(None);
+    }
+    let volume = read(path, options, worker)?;
+    let geometry = volume.geometry.clone();
+    worker.send(OpenEvent::Image(Box::new(Opened {
+        views: PlaneView::all(&volume.geometry),
+        presets: presets(&volume),
+        name: case_stem(path),
+        path: path.to_owned(),
+        volume,
+    })));
+    Ok(Some(geometry))
+}
+
+fn read(
+    path: &Path,
+    options: ReadOptions,
+    worker: &Worker<OpenEvent>,
+) -> Result<Volume, VolumeError> {
+    let mut told = 0;
+    let mut watch = |done: u64, total: u64| {
+        // A hundred times is enough.
+        if done >= told + total / 100 {
+            told = done;
+            worker.send(OpenEvent::Progress(done, total));
+        }
+        !worker.stopped()
+    };
+    match read_volume_watched(path, &options, &mut watch) {
+        Err(VolumeError::Dimensions { volumes, .. }) if options.volume.is_none() && volumes > 1 => {
+            worker.send(OpenEvent::Notice(format!(
+                "This file holds {volumes} volumes; the first is shown."
+            )));
+            read_volume_watched(path, &options.with_volume(0), &mut watch)
+        }
+        answer => answer,
+    }
+}
+
+/// A folder: a study, or image files.
+fn open_folder(
+    folder: &Path,
+    request: &OpenRequest,
+    worker: &Worker<OpenEvent>,
+) -> Result<Option<Geometry>, Refusal> {
+    let series = series_in(folder, &Limits::default())?;
+    if let [only] = series.as_slice()
+        && only.flaws.is_empty()
+    {
+        let request = OpenRequest { series: Some(1), ..request.clone() };
+        return open_one(folder, &request, None, worker);
+    }
+    if !series.is_empty() {
+        let study = Study { folder: folder.to_owned(), series, files: Vec::new() };
+        worker.send(OpenEvent::Choose(study));
+        return Ok(None);
+    }
+    let entries = std::fs::read_dir(folder).map_err(|source| {
+        Refusal::from(VolumeError::Open { path: folder.to_owned(), source })
+    })?;
+    let mut files: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    let files = images_among(files);
+    match files.as_slice() {
+        [] => Err(Refusal::Because(format!(
+            "Found no image in this folder. Choose the folder that holds the files themselves: {}",
+            folder.display()
+        ))),
+        [only] => open_one(only, request, None, worker),
+        _ => {
+            let study = Study { folder: folder.to_owned(), series: Vec::new(), files };
+            worker.send(OpenEvent::Choose(study));
+            Ok(None)
+        }
+    }
+}
+
+/// Whether a file beside an image is a label map: few whole numbers from 0 on.
+fn looks_like_labels(path: &Path) -> bool {
+    let Ok(info) = read_info(path, &Limits::default()) else { return false };
+    let FileInfo { min, max, labels, format, .. } = info;
+    let in_range = min.is_some_and(|min| min >= 0.0) && max.is_some_and(|max| max <= 255.0);
+    labels.is_some() && in_range && format != "jpeg"
+}

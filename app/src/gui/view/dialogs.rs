@@ -1,0 +1,175 @@
+//! What lies over the planes: notices, the list of a study, the help page, a path to type.
+
+use std::path::PathBuf;
+
+use eframe::egui::{self, Align2, RichText, vec2};
+
+use super::style;
+use crate::gui::command::{Action, Command, ENTRIES};
+use crate::gui::state::{Purpose, State};
+
+/// Draws the notices, the newest below.
+pub fn notices_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
+    if state.notices.is_empty() {
+        return;
+    }
+    egui::Area::new(egui::Id::new("notices"))
+        .anchor(Align2::LEFT_BOTTOM, vec2(12.0, -44.0))
+        .order(egui::Order::Foreground)
+        .show(ctx, |ui| {
+            for notice in &state.notices {
+                let edge = if notice.is_problem { style::PROBLEM } else { style::ACCENT };
+                egui::Frame::popup(ui.style()).stroke(egui::Stroke::new(1.0, edge)).show(ui, |ui| {
+                    ui.set_max_width(520.0);
+                    ui.horizontal_top(|ui| {
+                        let close = ui.small_button("×").on_hover_text("Dismiss");
+                        close.widget_info(|| {
+                            egui::WidgetInfo::labeled(egui::WidgetType::Button, true, "Dismiss")
+                        });
+                        if close.clicked() {
+                            commands.push(Command::Dismiss(notice.id));
+                        }
+                        ui.add(egui::Label::new(&notice.text).wrap());
+                    });
+                });
+            }
+        });
+}
+
+/// Draws the series or files of a folder to choose from.
+pub fn study_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
+    let Some(study) = &state.study else { return };
+    let mut open = true;
+    egui::Window::new("Choose what to open")
+        .open(&mut open)
+        .anchor(Align2::CENTER_CENTER, vec2(0.0, 0.0))
+        .collapsible(false)
+        .default_width(560.0)
+        .show(ctx, |ui| {
+            egui::ScrollArea::vertical().max_height(420.0).show(ui, |ui| {
+                for file in &study.files {
+                    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+                    if ui.button(name).clicked() {
+                        commands.push(Command::CloseSeries);
+                        commands.push(Command::Open(vec![file.clone()]));
+                    }
+                }
+                egui::Grid::new("series").num_columns(5).striped(true).show(ui, |ui| {
+                    for series in &study.series {
+                        let tip = format!("Open series {}", series.number);
+                        let button = ui.button(format!("Open {}", series.number));
+                        button.widget_info(|| {
+                            egui::WidgetInfo::labeled(egui::WidgetType::Button, true, tip.clone())
+                        });
+                        if button.clicked() {
+                            commands.push(Command::OpenSeries(series.number));
+                        }
+                        ui.label(RichText::new(&series.modality).color(style::BRIGHT));
+                        let [x, y, z] = series.shape;
+                        ui.label(format!("{x} × {y} × {z}"));
+                        ui.label(match series.spacing_mm {
+                            Some([x, y, z]) => format!("{x:.2} × {y:.2} × {z:.2} mm"),
+                            None => String::new(),
+                        });
+                        let problems = series.flaws.join("; ");
+                        ui.vertical(|ui| {
+                            if let Some(part) = &series.part {
+                                ui.label(part);
+                            }
+                            if !problems.is_empty() {
+                                let text = RichText::new(&problems).color(style::DOUBT);
+                                ui.add(egui::Label::new(text).wrap());
+                                ui.label(RichText::new(FLAWS).small().color(style::FAINT));
+                            }
+                        });
+                        ui.end_row();
+                    }
+                });
+            });
+        });
+    if !open {
+        commands.push(Command::CloseSeries);
+    }
+}
+
+/// What opening a flawed series means.
+const FLAWS: &str = "Opened as an even stack: missing slices repeat their neighbors";
+
+/// Draws the help page.
+pub fn help_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
+    if !state.help {
+        return;
+    }
+    let mut open = true;
+    egui::Window::new("Keys and help")
+        .open(&mut open)
+        .anchor(Align2::CENTER_CENTER, vec2(0.0, 0.0))
+        .collapsible(false)
+        .resizable(false)
+        .show(ctx, |ui| {
+            egui::ScrollArea::vertical().max_height(560.0).show(ui, |ui| {
+                let mut groups: Vec<&str> = ENTRIES.iter().map(|entry| entry.group).collect();
+                groups.dedup();
+                for group in groups {
+                    ui.label(RichText::new(group).color(style::BRIGHT));
+                    egui::Grid::new(group).num_columns(3).min_col_width(90.0).show(ui, |ui| {
+                        for entry in ENTRIES.iter().filter(|entry| entry.group == group) {
+                            let key = entry.shortcut.map(|key| key.text()).unwrap_or_default();
+                            ui.label(RichText::new(key).monospace());
+                            ui.label(entry.label);
+                            ui.label(RichText::new(entry.tooltip).color(style::FAINT));
+                            ui.end_row();
+                        }
+                    });
+                    ui.add_space(6.0);
+                }
+                ui.separator();
+                ui.label(crate::gui::state::RESEARCH_USE);
+            });
+        });
+    if !open {
+        commands.push(Command::Do(Action::Help));
+    }
+}
+
+/// Draws a field to type a path into.
+pub fn typed_path_ui(
+    ctx: &egui::Context,
+    typed: &mut String,
+    purpose: Purpose,
+    commands: &mut Vec<Command>,
+) {
+    let (title, go) = match purpose {
+        Purpose::Open => ("Open path", "Open"),
+        Purpose::Labels => ("Open labels", "Open"),
+        Purpose::Save => ("Save labels as", "Save"),
+    };
+    let mut open = true;
+    egui::Window::new(title)
+        .open(&mut open)
+        .anchor(Align2::CENTER_CENTER, vec2(0.0, -60.0))
+        .collapsible(false)
+        .resizable(false)
+        .show(ctx, |ui| {
+            ui.horizontal(|ui| {
+                let name = ui.label("Path");
+                let field = egui::TextEdit::singleline(typed)
+                    .desired_width(420.0)
+                    .hint_text("/data/case.nii.gz");
+                let field = ui.add(field).labelled_by(name.id);
+                field.request_focus();
+                let entered = ui.input(|input| input.key_pressed(egui::Key::Enter));
+                if (ui.button(go).clicked() || entered) && !typed.trim().is_empty() {
+                    let path = PathBuf::from(typed.trim());
+                    commands.push(match purpose {
+                        Purpose::Open => Command::Open(vec![path]),
+                        Purpose::Labels => Command::OpenLabels(path),
+                        Purpose::Save => Command::SaveLabels(path),
+                    });
+                }
+            });
+        });
+    if !open || ctx.input(|input| input.key_pressed(egui::Key::Escape)) {
+        commands.push(Command::CloseSeries);
+    }
+}

@@ -1,0 +1,149 @@
+//! The menu and the buttons on top.
+
+use eframe::egui::{self, Ui};
+
+use super::style;
+use crate::gui::command::{Action, Command};
+use crate::gui::state::{Layout, State};
+
+/// Draws menu and buttons.
+pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    ui.add_space(2.0);
+    egui::MenuBar::new().ui(ui, |ui| {
+        ui.menu_button("File", |ui| {
+            items(ui, state, commands, &[Action::OpenFile, Action::OpenFolder, Action::OpenPath]);
+            ui.add_enabled_ui(!state.recent.is_empty(), |ui| {
+                ui.menu_button("Recent", |ui| {
+                    for path in &state.recent {
+                        let name = path.file_name().unwrap_or(path.as_os_str());
+                        if ui.button(name.to_string_lossy()).clicked() {
+                            commands.push(Command::Open(vec![path.clone()]));
+                            ui.close();
+                        }
+                    }
+                    ui.weak("Forgotten when the program ends");
+                });
+            });
+            ui.separator();
+            items(ui, state, commands, &[Action::OpenLabels, Action::SaveLabels]);
+            ui.separator();
+            items(ui, state, commands, &[Action::Close, Action::Quit]);
+        });
+        ui.menu_button("View", |ui| {
+            use Action as A;
+            items(ui, state, commands, &[A::FourPanes, A::ThreePanes, A::OnePane]);
+            ui.separator();
+            items(ui, state, commands, &[A::ResetView, A::CenterCrosshair]);
+            items(ui, state, commands, &[A::ResetWindow, A::Invert, A::ToggleAnnotations]);
+        });
+        ui.menu_button("Labels", |ui| {
+            use Action as A;
+            items(ui, state, commands, &[A::ToggleLabels, A::ToggleFill]);
+            items(ui, state, commands, &[A::MoreOpaque, A::LessOpaque]);
+        });
+        ui.menu_button("Segment", |ui| {
+            use Action as A;
+            items(ui, state, commands, &[A::Segment, A::Cancel]);
+            ui.separator();
+            items(ui, state, commands, &[A::NextDoubtful, A::PreviousDoubtful, A::ToggleDoubt]);
+        });
+        ui.menu_button("Help", |ui| items(ui, state, commands, &[Action::Help]));
+        ui.separator();
+        for (action, layout) in [
+            (Action::FourPanes, Layout::Four),
+            (Action::ThreePanes, Layout::Three),
+            (Action::OnePane, Layout::One),
+        ] {
+            layout_button(ui, action, layout, state.layout == layout, commands);
+        }
+        if let Some(image) = &state.image {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let name = egui::RichText::new(&image.name).color(style::BRIGHT);
+                ui.add(egui::Label::new(name).truncate());
+            });
+        }
+    });
+    ui.add_space(2.0);
+}
+
+/// Whether an action makes sense now.
+fn possible(action: Action, state: &State) -> bool {
+    let open = state.image.is_some();
+    match action {
+        Action::Segment => open && state.segmenting.is_none(),
+        Action::Cancel => state.segmenting.is_some() || state.opening.is_some(),
+        Action::SaveLabels => state.labels.is_some() && state.segmenting.is_none(),
+        Action::NextDoubtful | Action::PreviousDoubtful | Action::ToggleDoubt => {
+            state.doubt.is_some()
+        }
+        Action::ToggleLabels | Action::ToggleFill | Action::MoreOpaque | Action::LessOpaque => {
+            state.labels.is_some()
+        }
+        Action::OpenFile | Action::OpenFolder | Action::OpenPath | Action::Quit | Action::Help => {
+            true
+        }
+        _ => open,
+    }
+}
+
+fn items(ui: &mut Ui, state: &State, commands: &mut Vec<Command>, actions: &[Action]) {
+    for &action in actions {
+        let entry = action.entry();
+        let mut button = egui::Button::new(entry.label);
+        if let Some(shortcut) = entry.shortcut {
+            button = button.shortcut_text(shortcut.text());
+        }
+        let answer = ui.add_enabled(possible(action, state), button);
+        if answer.on_hover_text(entry.tooltip).clicked() {
+            commands.push(Command::Do(action));
+            ui.close();
+        }
+    }
+}
+
+/// A button of an action.
+pub fn button(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<Command>) {
+    let answer = ui.add_enabled(possible(action, state), egui::Button::new(action.label()));
+    if answer.on_hover_text(action.tooltip()).clicked() {
+        commands.push(Command::Do(action));
+    }
+}
+
+/// A small picture of a layout that chooses it.
+fn layout_button(
+    ui: &mut Ui,
+    action: Action,
+    layout: Layout,
+    chosen: bool,
+    commands: &mut Vec<Command>,
+) {
+    let (rect, response) =
+        ui.allocate_exact_size(egui::vec2(24.0, 18.0), egui::Sense::click());
+    let color = match (chosen, response.hovered()) {
+        (true, _) => style::ACCENT,
+        (false, true) => style::BRIGHT,
+        (false, false) => style::FAINT,
+    };
+    let inner = rect.shrink2(egui::vec2(3.0, 2.0));
+    let stroke = egui::Stroke::new(1.3, color);
+    let painter = ui.painter();
+    painter.rect_stroke(inner, 1.5, stroke, egui::StrokeKind::Inside);
+    let across = |x: f32| inner.left() + x * inner.width();
+    match layout {
+        Layout::One => {}
+        Layout::Three => {
+            painter.vline(across(0.66), inner.y_range(), stroke);
+            painter.hline(across(0.66)..=inner.right(), inner.center().y, stroke);
+        }
+        Layout::Four => {
+            painter.vline(across(0.5), inner.y_range(), stroke);
+            painter.hline(inner.x_range(), inner.center().y, stroke);
+        }
+    }
+    response.widget_info(|| {
+        egui::WidgetInfo::selected(egui::WidgetType::Button, true, chosen, action.label())
+    });
+    if response.on_hover_text(action.tooltip()).clicked() {
+        commands.push(Command::Do(action));
+    }
+}

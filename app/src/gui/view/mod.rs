@@ -1,0 +1,123 @@
+//! What the window looks like. Views read the state and push commands; nothing here changes it.
+
+pub mod canvas;
+pub mod dialogs;
+pub mod keys;
+pub mod menu;
+pub mod side;
+pub mod status;
+pub mod style;
+
+use eframe::egui::{self, Rect, Ui, pos2, vec2};
+
+pub use canvas::Canvases;
+
+use super::command::{Action, Command};
+use super::plane::Plane;
+use super::state::{Hover, Layout, State};
+
+/// Between panes, in points.
+const GAP: f32 = 3.0;
+
+/// Draws the whole window; answers what is under the pointer.
+pub fn window_ui(
+    ui: &mut Ui,
+    state: &State,
+    canvases: &mut Canvases,
+    commands: &mut Vec<Command>,
+) -> Option<Hover> {
+    egui::Panel::top("menu").show(ui, |ui| menu::menu_ui(ui, state, commands));
+    egui::Panel::bottom("status").show(ui, |ui| status::status_ui(ui, state, commands));
+    egui::Panel::right("side")
+        .resizable(true)
+        .default_size(270.0)
+        .size_range(220.0..=420.0)
+        .show(ui, |ui| side::side_ui(ui, state, commands));
+    let hover = egui::CentralPanel::default()
+        .frame(egui::Frame::new().fill(style::BEHIND))
+        .show(ui, |ui| panes_ui(ui, state, canvases, commands))
+        .inner;
+    dialogs::notices_ui(ui.ctx(), state, commands);
+    dialogs::study_ui(ui.ctx(), state, commands);
+    dialogs::help_ui(ui.ctx(), state, commands);
+    hover
+}
+
+fn panes_ui(
+    ui: &mut Ui,
+    state: &State,
+    canvases: &mut Canvases,
+    commands: &mut Vec<Command>,
+) -> Option<Hover> {
+    let Some(image) = &state.image else {
+        welcome_ui(ui, state, commands);
+        return None;
+    };
+    let all = ui.max_rect();
+    let planes: Vec<Plane> = image.views.iter().map(|view| view.plane).collect();
+    let focus = if planes.contains(&state.focus) { state.focus } else { planes[0] };
+    let mut hover = None;
+    let mut pane = |ui: &mut Ui, plane: Plane, rect: Rect| {
+        hover = canvases.pane_ui(ui, state, plane, rect, commands).or(hover);
+    };
+    if let [only] = planes[..] {
+        pane(ui, only, all);
+        return hover;
+    }
+    match state.layout {
+        Layout::One => pane(ui, focus, all),
+        Layout::Three => {
+            let split = all.left() + (all.width() * 0.66).round();
+            let large = Rect::from_min_max(all.min, pos2(split - GAP, all.bottom()));
+            // The large one stays where it is while the pointer visits the others.
+            pane(ui, planes[0], large);
+            let half = (all.height() - GAP) / 2.0;
+            for (place, plane) in planes[1..].iter().enumerate() {
+                let top = all.top() + place as f32 * (half + GAP);
+                let size = vec2(all.right() - split, half);
+                pane(ui, *plane, Rect::from_min_size(pos2(split, top), size));
+            }
+        }
+        Layout::Four => {
+            let cell = vec2((all.width() - GAP) / 2.0, (all.height() - GAP) / 2.0);
+            let corner = |column: f32, row: f32| {
+                all.min + vec2(column * (cell.x + GAP), row * (cell.y + GAP))
+            };
+            let corners = [corner(0.0, 0.0), corner(1.0, 0.0), corner(0.0, 1.0)];
+            for (plane, corner) in planes.iter().zip(corners) {
+                pane(ui, *plane, Rect::from_min_size(corner, cell));
+            }
+            let rect = Rect::from_min_size(corner(1.0, 1.0), cell);
+            side::facts_ui(ui, state, rect);
+        }
+    }
+    hover
+}
+
+fn welcome_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    ui.vertical_centered(|ui| {
+        ui.add_space(ui.available_height() * 0.26);
+        ui.label(egui::RichText::new("Lamina").size(34.0).color(style::BRIGHT));
+        ui.add_space(4.0);
+        ui.label("Drop an image, a folder or a DICOM study here");
+        ui.add_space(14.0);
+        if let Some(activity) = &state.opening {
+            ui.add(egui::Spinner::new());
+            ui.label(&activity.what);
+        } else {
+            for action in [Action::OpenFile, Action::OpenFolder, Action::OpenPath] {
+                let button = egui::Button::new(action.label()).min_size(vec2(180.0, 30.0));
+                if ui.add(button).on_hover_text(action.tooltip()).clicked() {
+                    commands.push(Command::Do(action));
+                }
+                ui.add_space(2.0);
+            }
+        }
+        ui.add_space(18.0);
+        ui.label(
+            egui::RichText::new("NIfTI, DICOM, MetaImage, NRRD, PNG, TIFF, JPEG, BMP")
+                .color(style::FAINT),
+        );
+        ui.label(egui::RichText::new(super::state::RESEARCH_USE).color(style::FAINT));
+    });
+}

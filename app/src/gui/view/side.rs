@@ -1,0 +1,225 @@
+//! The panel beside the planes: brightness, the model, the labels; and the facts of the image.
+
+use eframe::egui::{self, Color32, Rect, RichText, Ui};
+
+use super::{menu, style};
+use crate::gui::command::{Action, Command};
+use crate::gui::shades::Window;
+use crate::gui::state::{DOUBTFUL, State};
+
+/// Draws the panel.
+pub fn side_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+        ui.add_space(4.0);
+        ui.add_enabled_ui(state.image.is_some(), |ui| window_ui(ui, state, commands));
+        ui.add_space(6.0);
+        ui.separator();
+        model_ui(ui, state, commands);
+        ui.add_space(6.0);
+        ui.separator();
+        labels_ui(ui, state, commands);
+    });
+}
+
+fn heading(ui: &mut Ui, text: &str) {
+    ui.label(RichText::new(text).size(14.5).color(style::BRIGHT));
+}
+
+fn window_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    heading(ui, "Brightness");
+    let presets = state.image.as_ref().map_or(&[][..], |image| &image.presets);
+    let chosen = presets.iter().find(|preset| preset.window == state.window);
+    egui::ComboBox::from_id_salt("presets")
+        .width(ui.available_width() - 8.0)
+        .selected_text(chosen.map_or("By hand", |preset| &preset.name))
+        .show_ui(ui, |ui| {
+            for (index, preset) in presets.iter().enumerate() {
+                if ui.selectable_label(chosen == Some(preset), &preset.name).clicked() {
+                    commands.push(Command::Preset(index));
+                }
+            }
+        });
+    let Window { mut center, mut width } = state.window;
+    let speed = presets.first().map_or(1.0, |preset| preset.window.width) / 400.0;
+    ui.horizontal(|ui| {
+        let name = ui.label("Center");
+        let value = egui::DragValue::new(&mut center).speed(speed).max_decimals(3);
+        let moved = ui.add(value).labelled_by(name.id).changed();
+        let name = ui.label("Width");
+        let value = egui::DragValue::new(&mut width).speed(speed).max_decimals(3);
+        let widened = ui.add(value).labelled_by(name.id).changed();
+        if (moved || widened) && center.is_finite() && width.is_finite() {
+            commands.push(Command::Window(Window { center, width: width.max(1e-6) }));
+        }
+    });
+    ui.label(RichText::new("Drag with the right button in a plane").small().color(style::FAINT));
+}
+
+fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    heading(ui, "Model");
+    let Some(choice) = state.models.get(state.model) else {
+        ui.label("No model was found. Put a bundle into the folder models beside the program.");
+        return;
+    };
+    let manifest = &choice.manifest;
+    egui::ComboBox::from_id_salt("models")
+        .width(ui.available_width() - 8.0)
+        .selected_text(&manifest.name)
+        .show_ui(ui, |ui| {
+            for (index, model) in state.models.iter().enumerate() {
+                if ui.selectable_label(index == state.model, &model.manifest.name).clicked() {
+                    commands.push(Command::Model(index));
+                }
+            }
+        });
+    let small = |text: String| egui::Label::new(RichText::new(text).small().color(style::FAINT)).wrap();
+    ui.add(small(manifest.title.clone()));
+    if let Some(metrics) = &manifest.metrics {
+        ui.add(small(format!("Mean Dice {:.3} on {}", metrics.mean_dice, metrics.measured_on)));
+    }
+    ui.add(small(format!("{}. Licence {}", manifest.intended_use, manifest.license)));
+    if let Some(image) = &state.image {
+        for doubt in choice.doubts_about(&image.volume) {
+            ui.add(egui::Label::new(RichText::new(doubt).color(style::DOUBT)).wrap());
+        }
+    }
+    ui.horizontal(|ui| {
+        menu::button(ui, state, Action::Segment, commands);
+        if state.segmenting.is_some() {
+            menu::button(ui, state, Action::Cancel, commands);
+        }
+    });
+    let Some(doubt) = &state.doubt else { return };
+    let doubtful = doubt.risks.iter().flatten().filter(|risk| **risk >= DOUBTFUL).count();
+    let looked_at = doubt.risks.iter().flatten().count();
+    ui.label(format!("{doubtful} of {looked_at} slices are doubtful"));
+    ui.horizontal(|ui| {
+        menu::button(ui, state, Action::NextDoubtful, commands);
+        let mut shown = state.overlay.doubt;
+        if ui.checkbox(&mut shown, "Doubt").on_hover_text(Action::ToggleDoubt.tooltip()).changed() {
+            commands.push(Command::Do(Action::ToggleDoubt));
+        }
+    });
+    ui.add(small(
+        "By the model's own softmax: what it believes, not what is true.".to_owned(),
+    ));
+}
+
+fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    ui.horizontal(|ui| {
+        heading(ui, "Labels");
+        ui.add_enabled_ui(state.labels.is_some(), |ui| {
+            let mut shown = state.overlay.labels;
+            let tip = Action::ToggleLabels.tooltip();
+            if ui.checkbox(&mut shown, "Show").on_hover_text(tip).changed() {
+                commands.push(Command::Do(Action::ToggleLabels));
+            }
+            let text = match state.overlay.drawn {
+                crate::gui::state::Drawn::Both => "Fill and outline",
+                crate::gui::state::Drawn::Fill => "Fill",
+                crate::gui::state::Drawn::Outline => "Outline",
+            };
+            if ui.button(text).on_hover_text(Action::ToggleFill.tooltip()).clicked() {
+                commands.push(Command::Do(Action::ToggleFill));
+            }
+        });
+    });
+    let Some(layer) = &state.labels else {
+        ui.label(RichText::new("None yet: segment, or open a label file").color(style::FAINT));
+        menu::button(ui, state, Action::OpenLabels, commands);
+        return;
+    };
+    ui.horizontal(|ui| {
+        let name = ui.label("Opacity");
+        let mut opacity = state.overlay.opacity;
+        let slider = egui::Slider::new(&mut opacity, 0.0..=1.0).show_value(false);
+        if ui.add(slider).labelled_by(name.id).changed() {
+            commands.push(Command::Opacity(opacity));
+        }
+    });
+    ui.add(
+        egui::Label::new(RichText::new(format!("From {}", layer.origin)).small().color(style::FAINT))
+            .truncate(),
+    );
+    egui::Grid::new("labels").num_columns(4).striped(true).spacing([8.0, 5.0]).show(ui, |ui| {
+        for class in &layer.classes {
+            let mut visible = class.visible;
+            let tip = format!("Show {}", class.name);
+            let answer = ui.checkbox(&mut visible, "");
+            answer.widget_info(|| {
+                egui::WidgetInfo::selected(egui::WidgetType::Checkbox, true, visible, tip.clone())
+            });
+            if answer.on_hover_text(&tip).changed() {
+                commands.push(Command::ShowLabel(class.value, visible));
+            }
+            let mut color = class.color;
+            if ui.color_edit_button_srgb(&mut color).changed() {
+                commands.push(Command::ColorLabel(class.value, color));
+            }
+            ui.add(egui::Label::new(&class.name).truncate());
+            let size = match layer.volume_ml(class) {
+                Some(ml) if ml >= 100.0 => format!("{ml:.0} ml"),
+                Some(ml) => format!("{ml:.2} ml"),
+                None => format!("{} px", class.voxels),
+            };
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| ui.label(size));
+            ui.end_row();
+        }
+    });
+    if layer.classes.is_empty() {
+        ui.label(RichText::new("No voxel has a label").color(style::FAINT));
+    }
+    ui.add_space(4.0);
+    menu::button(ui, state, Action::SaveLabels, commands);
+}
+
+/// What is known of the image, in the pane that no plane needs.
+pub fn facts_ui(ui: &mut Ui, state: &State, rect: Rect) {
+    ui.painter().rect_filled(rect, 0.0, style::PANEL);
+    let Some(image) = &state.image else { return };
+    let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect.shrink(14.0)));
+    ui.set_clip_rect(rect);
+    let ui = &mut ui;
+    heading(ui, "Image");
+    let volume = &image.volume;
+    let [depth, height, width] = volume.shape();
+    let mut rows = vec![("Voxels", format!("{width} × {height} × {depth}"))];
+    if let Some([x, y, z]) = volume.geometry.spacing_mm() {
+        rows.push(("Spacing", format!("{x:.3} × {y:.3} × {z:.3} mm")));
+        rows.push(("Axes run to", volume.geometry.orientation()));
+    } else {
+        rows.push(("Spacing", "not known, lengths are in pixels".to_owned()));
+    }
+    if let Some(caveat) = image.views.iter().find_map(|view| view.caveat()) {
+        rows.push(("Direction", caveat));
+    }
+    rows.push(("Stored as", volume.voxels.stored_type().name().to_owned()));
+    if let Some(modality) = &volume.modality {
+        rows.push(("Modality", modality.name().to_uppercase()));
+    }
+    egui::Grid::new("facts").num_columns(2).spacing([14.0, 4.0]).show(ui, |ui| {
+        for (name, value) in rows {
+            ui.label(RichText::new(name).color(style::FAINT));
+            ui.label(value);
+            ui.end_row();
+        }
+    });
+    ui.add_space(12.0);
+    heading(ui, "Pointer");
+    let hints = [
+        ("Left", "crosshair"),
+        ("Right drag", "brightness and contrast"),
+        ("Middle or Shift drag", "move"),
+        ("Wheel", "slices"),
+        ("Ctrl + wheel", "zoom"),
+        ("Double click", "enlarge"),
+        ("F1", "all keys"),
+    ];
+    egui::Grid::new("hints").num_columns(2).spacing([14.0, 3.0]).show(ui, |ui| {
+        for (name, value) in hints {
+            ui.label(RichText::new(name).color(Color32::from_gray(175)));
+            ui.label(RichText::new(value).color(style::FAINT));
+            ui.end_row();
+        }
+    });
+}
