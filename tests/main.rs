@@ -38,3 +38,5 @@ mod journeys {
 #[path = "../io/tests/common/dicom.rs"]
 mod dicom;
 mod support;
+#[cfg(feature = "gui")]
+mod window;

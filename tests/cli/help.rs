@@ -27,6 +27,7 @@ fn the_program_lists_its_commands() {
       import      Make a model of the weights of another program
       export      Write the weights of a model by the names of its reference
       forward     Give a model a tensor and write what it answers
+      view        Open a window to see an image, segment it and save its labels
       help        Print this message or the help of the given subcommand(s)
 
     Options:

@@ -34,9 +34,9 @@ use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "gui")]
 pub(crate) use bundles::at_hand as bundles_at_hand;
+pub use output::Outcome;
 #[cfg(feature = "gui")]
 pub(crate) use output::error_line;
-pub use output::Outcome;
 use output::{LogWriter, Output, Words, error_chain};
 
 /// Segment medical images slice by slice, train the networks that do it, and

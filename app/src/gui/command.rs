@@ -286,10 +286,8 @@ mod tests {
 
     #[test]
     fn no_key_means_two_things() {
-        let keys: Vec<(Shortcut, Action)> = ENTRIES
-            .iter()
-            .filter_map(|entry| Some((entry.shortcut?, entry.action)))
-            .collect();
+        let keys: Vec<(Shortcut, Action)> =
+            ENTRIES.iter().filter_map(|entry| Some((entry.shortcut?, entry.action))).collect();
         for (index, (shortcut, action)) in keys.iter().enumerate() {
             for (other, second) in &keys[index + 1..] {
                 assert_ne!(shortcut, other, "{action:?} and {second:?}");
@@ -304,6 +302,9 @@ mod tests {
         actions.sort();
         actions.dedup();
         assert_eq!(actions.len(), count);
-        assert_eq!(Action::OpenFile.tooltip(), "Open an image, or labels over the image that is open (Ctrl+O)");
+        assert_eq!(
+            Action::OpenFile.tooltip(),
+            "Open an image, or labels over the image that is open (Ctrl+O)"
+        );
     }
 }

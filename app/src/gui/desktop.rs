@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use eframe::egui;
 use lamina_engine::preprocess::Placement;
 use lamina_io::{LabelVolume, export_labels, files_of};
-use ndarray::{ArrayView2, Array3};
+use ndarray::{Array3, ArrayView2};
 
 use super::command::{Action, Command};
 use super::job::{Job, News, Wake};
@@ -92,8 +92,9 @@ impl Desktop {
         self.take_slices();
         self.take_dialog();
         let mut commands = view::keys::pressed(ctx, &self.state);
-        let dropped: Vec<PathBuf> =
-            ctx.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect());
+        let dropped: Vec<PathBuf> = ctx.input(|input| {
+            input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()
+        });
         if !dropped.is_empty() {
             commands.push(Command::Open(dropped));
         }
@@ -279,7 +280,8 @@ impl Desktop {
         let (Some(doubt), Some(plane), Some(index)) =
             (&self.state.doubt, self.state.doubt_plane(), self.state.crosshair_index())
         else {
-            return self.notice("Segment first: doubtful slices are those of which the model is unsure.");
+            return self
+                .notice("Segment first: doubtful slices are those of which the model is unsure.");
         };
         let Some(view) = self.state.image.as_ref().and_then(|image| image.view(plane)) else {
             return;
@@ -295,7 +297,9 @@ impl Desktop {
                 });
                 self.go_to_slice(plane, slice);
             }
-            None => self.notice("No slice is doubtful by the model's own softmax; it can be sure and wrong."),
+            None => self.notice(
+                "No slice is doubtful by the model's own softmax; it can be sure and wrong.",
+            ),
         }
     }
 
@@ -490,12 +494,16 @@ impl Desktop {
     fn preload(&mut self) {
         let Some(choice) = self.state.models.get(self.state.model).cloned() else { return };
         let slot = self.slot.clone();
-        self.preloading = Some(Job::start(self.wake(), |reason| reason, move |worker| {
-            // A damaged bundle is said when it is used.
-            if let Err(error) = preload(&slot, &choice) {
-                worker.send(error.to_string());
-            }
-        }));
+        self.preloading = Some(Job::start(
+            self.wake(),
+            |reason| reason,
+            move |worker| {
+                // A damaged bundle is said when it is used.
+                if let Err(error) = preload(&slot, &choice) {
+                    worker.send(error.to_string());
+                }
+            },
+        ));
     }
 
     fn segment(&mut self) {
@@ -513,7 +521,8 @@ impl Desktop {
         };
         let [depth, height, width] = image.volume.shape();
         let limits = [width, height, depth];
-        let first = [0, 1, 2].map(|axis| (index[axis].round().max(0.0) as usize).min(limits[axis] - 1));
+        let first =
+            [0, 1, 2].map(|axis| (index[axis].round().max(0.0) as usize).min(limits[axis] - 1));
         let request = SegmentRequest { volume: image.volume.clone(), choice, first };
         let slot = self.slot.clone();
         self.state.segmenting = Some(Activity::new("Preparing"));
@@ -635,10 +644,9 @@ fn save(labels: &LabelVolume, path: &Path, image: Option<&Path>) -> Saved {
         ));
     }
     match export_labels(path, labels) {
-        Ok(_) => Saved::Done(format!(
-            "Saved, and read back the same voxel by voxel: {}",
-            path.display()
-        )),
+        Ok(_) => {
+            Saved::Done(format!("Saved, and read back the same voxel by voxel: {}", path.display()))
+        }
         Err(error) => {
             Saved::Failed(format!("Cannot save the labels: {}", crate::cli::error_line(&error)))
         }
@@ -694,9 +702,7 @@ impl Dialog {
             }
         };
         match chosen {
-            Some(paths) if !paths.is_empty() => {
-                Chosen::Open(paths, matches!(self, Self::Labels))
-            }
+            Some(paths) if !paths.is_empty() => Chosen::Open(paths, matches!(self, Self::Labels)),
             _ => nothing(),
         }
     }

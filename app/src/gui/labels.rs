@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn a_finer_grid_is_resampled_and_says_so() {
-        let coarse = one_voxel([1, 1, 2], [0, 0, 1], Affine::from_spacing_origin([2.0; 3], [0.5, 0.0, 0.0]));
+        let coarse =
+            one_voxel([1, 1, 2], [0, 0, 1], Affine::from_spacing_origin([2.0; 3], [0.5, 0.0, 0.0]));
         let fine = Geometry::new([1, 1, 4], Affine::from_spacing_origin([1.0, 2.0, 2.0], [0.0; 3]));
         let (found, resampled) = onto_grid(coarse, &fine.unwrap()).unwrap();
         assert!(resampled);

@@ -46,9 +46,5 @@ pub fn run(paths: Vec<PathBuf>) -> eframe::Result {
         .with_min_inner_size([640.0, 480.0])
         .with_drag_and_drop(true);
     let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
-    eframe::run_native(
-        "lamina",
-        options,
-        Box::new(|_| Ok(Box::new(Desktop::new(models(), paths)))),
-    )
+    eframe::run_native("lamina", options, Box::new(|_| Ok(Box::new(Desktop::new(models(), paths)))))
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use lamina_io::{
-    FileInfo, Geometry, Limits, ReadOptions, SeriesChoice, Volume, VolumeError,
-    case_stem, images_among, read_info, read_labels, read_volume_watched, series_in,
+    FileInfo, Geometry, Limits, ReadOptions, SeriesChoice, Volume, VolumeError, case_stem,
+    images_among, read_info, read_labels, read_volume_watched, series_in,
 };
 
 use super::job::Worker;
@@ -63,7 +63,9 @@ pub fn open(request: &OpenRequest, worker: &Worker<OpenEvent>) {
     let mut over = request.over.clone();
     // Several DICOM files are slices of what their folder holds.
     let mut paths = request.paths.clone();
-    if paths.len() > 1 && !paths[0].is_dir() && series_in(&paths[0], &Limits::default()).is_ok_and(|list| !list.is_empty())
+    if paths.len() > 1
+        && !paths[0].is_dir()
+        && series_in(&paths[0], &Limits::default()).is_ok_and(|list| !list.is_empty())
         && let Some(folder) = paths[0].parent()
     {
         paths = vec![folder.to_path_buf()];
@@ -126,6 +128,7 @@ fn open_one(
     }
     let options = ReadOptions {
         series: request.series.map(SeriesChoice::Number),
+        accept_flaws: request.series.is_some(), // they were shown beside the choice
         ..ReadOptions::default()
     };
     let wants_labels = match over {
@@ -219,9 +222,8 @@ fn open_folder(
         worker.send(OpenEvent::Choose(study));
         return Ok(None);
     }
-    let entries = std::fs::read_dir(folder).map_err(|source| {
-        Refusal::from(VolumeError::Open { path: folder.to_owned(), source })
-    })?;
+    let entries = std::fs::read_dir(folder)
+        .map_err(|source| Refusal::from(VolumeError::Open { path: folder.to_owned(), source }))?;
     let mut files: Vec<PathBuf> =
         entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     files.sort();

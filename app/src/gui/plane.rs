@@ -165,8 +165,7 @@ impl PlaneView {
 /// Degrees between the normal of the plane of two voxel axes and a world axis.
 fn degrees_between(geometry: &Geometry, right: usize, down: usize, world: usize) -> f64 {
     let [a, b] = [right, down].map(|axis| geometry.ras_from_index().step(axis));
-    let normal =
-        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+    let normal = [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
     let length = normal.iter().map(|v| v * v).sum::<f64>().sqrt();
     (normal[world].abs() / length).min(1.0).acos().to_degrees()
 }

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lamina_engine::bundle::{Manifest, Model};
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::error::EngineError;
-use lamina_engine::inference::{
-    LargestComponent, keep_largest_component, label_batches,
-};
+use lamina_engine::inference::{LargestComponent, keep_largest_component, label_batches};
 use lamina_engine::observer::Flow;
 use lamina_engine::preprocess::{Placement, Preprocessor};
 use lamina_io::{LabelVolume, Volume};
@@ -136,7 +134,8 @@ fn run(
 ) -> Result<(), EngineError> {
     model.manifest.check_takes_volumes()?;
     let config = &model.manifest.inference;
-    let prepared = Preprocessor::new(model.manifest.preprocessing.clone()).prepare(&request.volume)?;
+    let prepared =
+        Preprocessor::new(model.manifest.preprocessing.clone()).prepare(&request.volume)?;
     let placement = prepared.placement();
     let total = prepared.len();
     let notice = model.device.notice.clone();

@@ -189,13 +189,17 @@ mod tests {
     #[test]
     fn a_window_is_black_at_its_lower_end_and_white_at_its_upper() {
         let window = Window { center: 40.0, width: 400.0 };
-        assert_eq!([-1000.0, -160.0, 40.0, 240.0, 1e9].map(|v| window.shade(v)), [0, 0, 128, 255, 255]);
+        assert_eq!(
+            [-1000.0, -160.0, 40.0, 240.0, 1e9].map(|v| window.shade(v)),
+            [0, 0, 128, 255, 255]
+        );
         assert_eq!(window.shade(f64::NAN), 0);
     }
 
     #[test]
     fn a_table_gives_what_the_window_gives() {
-        let stored = Array3::from_shape_vec([1, 2, 2], vec![i16::MIN, -1000, 40, i16::MAX]).unwrap();
+        let stored =
+            Array3::from_shape_vec([1, 2, 2], vec![i16::MIN, -1000, 40, i16::MAX]).unwrap();
         let rescale = Rescale { slope: 2.0, intercept: -1024.0 };
         let geometry = Geometry::pixels([1, 2, 2]);
         let volume = Volume::new(Voxels::I16(stored), rescale, geometry).unwrap();

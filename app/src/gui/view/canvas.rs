@@ -72,9 +72,8 @@ impl Canvases {
         let id = ui.id().with(("pane", plane));
         let response = ui.interact(picture, id, Sense::click_and_drag());
         let name = format!("{} slice {} of {}", plane.name(), slice + 1, view.slice.len);
-        response.widget_info(|| {
-            egui::WidgetInfo::labeled(egui::WidgetType::Image, true, name.clone())
-        });
+        response
+            .widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Image, true, name.clone()));
         let page = Page::new(&view, state, picture);
         let painter = ui.painter_at(picture);
         painter.rect_filled(picture, 0.0, style::PANE);
@@ -114,8 +113,7 @@ impl Canvases {
             plane: view.plane,
             window: state.window,
             inverted: state.inverted,
-            labels: layer
-                .map(|layer| (layer.revision, state.overlay.opacity, state.overlay.drawn)),
+            labels: layer.map(|layer| (layer.revision, state.overlay.opacity, state.overlay.drawn)),
             doubt: doubt.map(|doubt| doubt.revision),
         };
         let canvas = &mut self.panes[State::pane_index(view.plane)];
@@ -279,7 +277,13 @@ fn annotate(
     }
     let font = FontId::proportional(13.0);
     let words = |place: Pos2, align: Align2, text: &str, color: Color32| {
-        painter.text(place + vec2(1.0, 1.0), align, text, font.clone(), Color32::from_black_alpha(200));
+        painter.text(
+            place + vec2(1.0, 1.0),
+            align,
+            text,
+            font.clone(),
+            Color32::from_black_alpha(200),
+        );
         painter.text(place, align, text, font.clone(), color)
     };
     let title = words(
@@ -359,14 +363,14 @@ fn strip_ui(
         for shown in 0..view.slice.len {
             let Some(risk) = doubt.risks[view.slice.voxel(shown)] else { continue };
             let share = (risk / 0.4).clamp(0.04, 1.0) as f32;
-            let color = if risk >= DOUBTFUL {
-                style::DOUBT
-            } else {
-                Color32::from_rgb(70, 120, 100)
-            };
+            let color =
+                if risk >= DOUBTFUL { style::DOUBT } else { Color32::from_rgb(70, 120, 100) };
             let top = track.bottom() - share * track.height();
             let half = (width * 0.42).max(0.5);
-            let bar = Rect::from_min_max(pos2(x(shown) - half, top), pos2(x(shown) + half, track.bottom()));
+            let bar = Rect::from_min_max(
+                pos2(x(shown) - half, top),
+                pos2(x(shown) + half, track.bottom()),
+            );
             painter.rect_filled(bar, 0.0, color);
         }
     }
@@ -433,10 +437,8 @@ fn pointer(
         }
     }
     let [column, row] = page.at(place).map(f64::round);
-    let inside = column >= 0.0
-        && row >= 0.0
-        && column < view.right.len as f64
-        && row < view.down.len as f64;
+    let inside =
+        column >= 0.0 && row >= 0.0 && column < view.right.len as f64 && row < view.down.len as f64;
     inside.then(|| Hover { plane, voxel: view.voxel(slice, column as usize, row as usize) })
 }
 

@@ -19,19 +19,22 @@ pub fn notices_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command
         .show(ctx, |ui| {
             for notice in &state.notices {
                 let edge = if notice.is_problem { style::PROBLEM } else { style::ACCENT };
-                egui::Frame::popup(ui.style()).stroke(egui::Stroke::new(1.0, edge)).show(ui, |ui| {
-                    ui.set_max_width(520.0);
-                    ui.horizontal_top(|ui| {
-                        let close = ui.small_button("×").on_hover_text("Dismiss");
-                        close.widget_info(|| {
-                            egui::WidgetInfo::labeled(egui::WidgetType::Button, true, "Dismiss")
+                egui::Frame::popup(ui.style()).stroke(egui::Stroke::new(1.0, edge)).show(
+                    ui,
+                    |ui| {
+                        ui.set_max_width(520.0);
+                        ui.horizontal_top(|ui| {
+                            let close = ui.small_button("×").on_hover_text("Dismiss");
+                            close.widget_info(|| {
+                                egui::WidgetInfo::labeled(egui::WidgetType::Button, true, "Dismiss")
+                            });
+                            if close.clicked() {
+                                commands.push(Command::Dismiss(notice.id));
+                            }
+                            ui.add(egui::Label::new(&notice.text).wrap());
                         });
-                        if close.clicked() {
-                            commands.push(Command::Dismiss(notice.id));
-                        }
-                        ui.add(egui::Label::new(&notice.text).wrap());
-                    });
-                });
+                    },
+                );
             }
         });
 }

@@ -117,8 +117,7 @@ fn layout_button(
     chosen: bool,
     commands: &mut Vec<Command>,
 ) {
-    let (rect, response) =
-        ui.allocate_exact_size(egui::vec2(24.0, 18.0), egui::Sense::click());
+    let (rect, response) = ui.allocate_exact_size(egui::vec2(24.0, 18.0), egui::Sense::click());
     let color = match (chosen, response.hovered()) {
         (true, _) => style::ACCENT,
         (false, true) => style::BRIGHT,

@@ -72,7 +72,8 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 }
             }
         });
-    let small = |text: String| egui::Label::new(RichText::new(text).small().color(style::FAINT)).wrap();
+    let small =
+        |text: String| egui::Label::new(RichText::new(text).small().color(style::FAINT)).wrap();
     ui.add(small(manifest.title.clone()));
     if let Some(metrics) = &manifest.metrics {
         ui.add(small(format!("Mean Dice {:.3} on {}", metrics.mean_dice, metrics.measured_on)));
@@ -100,9 +101,7 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             commands.push(Command::Do(Action::ToggleDoubt));
         }
     });
-    ui.add(small(
-        "By the model's own softmax: what it believes, not what is true.".to_owned(),
-    ));
+    ui.add(small("By the model's own softmax: what it believes, not what is true.".to_owned()));
 }
 
 fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
@@ -138,8 +137,10 @@ fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
     });
     ui.add(
-        egui::Label::new(RichText::new(format!("From {}", layer.origin)).small().color(style::FAINT))
-            .truncate(),
+        egui::Label::new(
+            RichText::new(format!("From {}", layer.origin)).small().color(style::FAINT),
+        )
+        .truncate(),
     );
     egui::Grid::new("labels").num_columns(4).striped(true).spacing([8.0, 5.0]).show(ui, |ui| {
         for class in &layer.classes {

@@ -30,7 +30,9 @@ fn activity_ui(ui: &mut Ui, activity: &Activity, commands: &mut Vec<Command>) {
         None => ui.add(egui::Spinner::new().size(14.0)),
     };
     if let Some(left) = activity.left() {
-        ui.label(egui::RichText::new(format!("{} s left", left.as_secs().max(1))).color(style::FAINT));
+        ui.label(
+            egui::RichText::new(format!("{} s left", left.as_secs().max(1))).color(style::FAINT),
+        );
     }
     if ui.button(Action::Cancel.label()).on_hover_text(Action::Cancel.tooltip()).clicked() {
         commands.push(Command::Do(Action::Cancel));
