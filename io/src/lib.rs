@@ -89,7 +89,7 @@ pub use label::LabelVolume;
 pub use picture::{LabelColors, Overlay, Painting};
 pub use read::{
     FileInfo, Limits, PaddingInfo, ReadOptions, read_info, read_info_of, read_labels, read_volume,
-    read_wide_labels,
+    read_volume_watched, read_wide_labels,
 };
 pub use source::SourceHeader;
 pub use statistics::Statistics;

@@ -8,7 +8,7 @@
 use lamina_io::Geometry;
 
 /// A direction to look at the patient from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Plane {
     /// From the feet.
     Axial,

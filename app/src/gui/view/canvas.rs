@@ -69,11 +69,10 @@ impl Canvases {
         let canvas = &mut self.panes[State::pane_index(plane)];
         canvas.pane = Some((picture, fit(&view, picture)));
 
-        let id = ui.id().with(("pane", plane));
+        let id = ui.scope_id().with(("pane", plane));
         let response = ui.interact(picture, id, Sense::click_and_drag());
         let name = format!("{} slice {} of {}", plane.name(), slice + 1, view.slice.len);
-        response
-            .widget_info(|| egui::WidgetInfo::labeled(egui::WidgetType::Image, true, name.clone()));
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, name.clone()));
         let page = Page::new(&view, state, picture);
         let painter = ui.painter_at(picture);
         painter.rect_filled(picture, 0.0, style::PANE);
@@ -348,7 +347,7 @@ fn strip_ui(
     rect: Rect,
     commands: &mut Vec<Command>,
 ) {
-    let id = ui.id().with(("strip", view.plane));
+    let id = ui.scope_id().with(("strip", view.plane));
     let response = ui.interact(rect, id, Sense::click_and_drag());
     let (plane, last) = (view.plane, view.slice.len - 1);
     response.widget_info(|| {

@@ -13,7 +13,7 @@ pub fn notices_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command
     if state.notices.is_empty() {
         return;
     }
-    egui::Area::new(egui::Id::new("notices"))
+    egui::Area::new(egui::Id::unique("notices"))
         .anchor(Align2::LEFT_BOTTOM, vec2(12.0, -44.0))
         .order(egui::Order::Foreground)
         .show(ctx, |ui| {
@@ -26,7 +26,7 @@ pub fn notices_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command
                         ui.horizontal_top(|ui| {
                             let close = ui.small_button("×").on_hover_text("Dismiss");
                             close.widget_info(|| {
-                                egui::WidgetInfo::labeled(egui::WidgetType::Button, true, "Dismiss")
+                                egui::WidgetInfo::labeled(egui::Role::Button, true, "Dismiss")
                             });
                             if close.clicked() {
                                 commands.push(Command::Dismiss(notice.id));
@@ -62,7 +62,7 @@ pub fn study_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>)
                         let tip = format!("Open series {}", series.number);
                         let button = ui.button(format!("Open {}", series.number));
                         button.widget_info(|| {
-                            egui::WidgetInfo::labeled(egui::WidgetType::Button, true, tip.clone())
+                            egui::WidgetInfo::labeled(egui::Role::Button, true, tip.clone())
                         });
                         if button.clicked() {
                             commands.push(Command::OpenSeries(series.number));

@@ -140,7 +140,7 @@ fn layout_button(
         }
     }
     response.widget_info(|| {
-        egui::WidgetInfo::selected(egui::WidgetType::Button, true, chosen, action.label())
+        egui::WidgetInfo::selected(egui::Role::Button, true, chosen, action.label())
     });
     if response.on_hover_text(action.tooltip()).clicked() {
         commands.push(Command::Do(action));

@@ -148,7 +148,7 @@ fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             let tip = format!("Show {}", class.name);
             let answer = ui.checkbox(&mut visible, "");
             answer.widget_info(|| {
-                egui::WidgetInfo::selected(egui::WidgetType::Checkbox, true, visible, tip.clone())
+                egui::WidgetInfo::selected(egui::Role::CheckBox, true, visible, tip.clone())
             });
             if answer.on_hover_text(&tip).changed() {
                 commands.push(Command::ShowLabel(class.value, visible));
