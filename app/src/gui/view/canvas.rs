@@ -89,7 +89,7 @@ impl Canvases {
             }
         }
         if state.annotations {
-            annotate(ui, &painter, state, &view, slice, &page, picture);
+            annotate(&painter, state, &view, slice, &page, picture);
         }
         strip_ui(ui, state, &view, slice, strip, commands);
         pointer(ui, state, image, &view, slice, &page, &response, canvas, commands)
@@ -250,7 +250,6 @@ impl Page {
 }
 
 fn annotate(
-    ui: &Ui,
     painter: &egui::Painter,
     state: &State,
     view: &PlaneView,
@@ -305,12 +304,12 @@ fn annotate(
         words(pane.right_center() - vec2(8.0, 0.0), Align2::RIGHT_CENTER, right, style::BRIGHT);
         words(pane.center_top() + vec2(0.0, 6.0), Align2::CENTER_TOP, top, style::BRIGHT);
         words(pane.center_bottom() - vec2(0.0, 4.0), Align2::CENTER_BOTTOM, bottom, style::BRIGHT);
-        scale_bar(ui, painter, view, page, pane);
+        scale_bar(painter, view, page, pane);
     }
 }
 
 /// A bar of 1, 2 or 5 times a power of ten millimeters, at most a third of the pane.
-fn scale_bar(ui: &Ui, painter: &egui::Painter, view: &PlaneView, page: &Page, pane: Rect) {
+fn scale_bar(painter: &egui::Painter, view: &PlaneView, page: &Page, pane: Rect) {
     let per_mm = f64::from(page.scale.x) / view.right.step;
     let most = f64::from(pane.width()) / 3.0 / per_mm;
     let Some(mm) = round_length(most) else { return };
@@ -326,7 +325,6 @@ fn scale_bar(ui: &Ui, painter: &egui::Painter, view: &PlaneView, page: &Page, pa
     let text = if mm >= 10.0 && mm % 10.0 != 0.0 { format!("{mm} mm") } else { text };
     let place = from + vec2(length / 2.0, -5.0);
     painter.text(place, Align2::CENTER_BOTTOM, text, FontId::proportional(12.0), style::TEXT);
-    let _ = ui;
 }
 
 /// The longest of 1, 2 and 5 times a power of ten that is no longer than `most`.

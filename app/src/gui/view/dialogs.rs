@@ -110,20 +110,27 @@ pub fn help_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) 
         .collapsible(false)
         .resizable(false)
         .show(ctx, |ui| {
-            egui::ScrollArea::vertical().max_height(560.0).show(ui, |ui| {
+            // As tall as the window allows, so that it is one page where there is room.
+            let room = (ctx.content_rect().height() - 120.0).max(200.0);
+            ui.set_min_height(room.min(760.0));
+            egui::ScrollArea::vertical().max_height(room.min(760.0)).show(ui, |ui| {
                 let mut groups: Vec<&str> = ENTRIES.iter().map(|entry| entry.group).collect();
                 groups.dedup();
                 for group in groups {
                     ui.label(RichText::new(group).color(style::BRIGHT));
-                    egui::Grid::new(group).num_columns(3).min_col_width(90.0).show(ui, |ui| {
-                        for entry in ENTRIES.iter().filter(|entry| entry.group == group) {
-                            let key = entry.shortcut.map(|key| key.text()).unwrap_or_default();
-                            ui.label(RichText::new(key).monospace());
-                            ui.label(entry.label);
-                            ui.label(RichText::new(entry.tooltip).color(style::FAINT));
-                            ui.end_row();
-                        }
-                    });
+                    egui::Grid::new(group)
+                        .num_columns(3)
+                        .min_col_width(150.0)
+                        .spacing([10.0, 2.0])
+                        .show(ui, |ui| {
+                            for entry in ENTRIES.iter().filter(|entry| entry.group == group) {
+                                let key = entry.shortcut.map(|key| key.text()).unwrap_or_default();
+                                ui.label(RichText::new(key).monospace());
+                                ui.label(entry.label);
+                                ui.label(RichText::new(entry.tooltip).color(style::FAINT));
+                                ui.end_row();
+                            }
+                        });
                     ui.add_space(6.0);
                 }
                 ui.separator();

@@ -41,7 +41,7 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             items(ui, state, commands, &[A::ToggleLabels, A::ToggleFill]);
             items(ui, state, commands, &[A::MoreOpaque, A::LessOpaque]);
         });
-        ui.menu_button("Segment", |ui| {
+        ui.menu_button("Model", |ui| {
             use Action as A;
             items(ui, state, commands, &[A::Segment, A::Cancel]);
             ui.separator();

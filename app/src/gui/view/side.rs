@@ -21,12 +21,12 @@ pub fn side_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     });
 }
 
-fn heading(ui: &mut Ui, text: &str) {
-    ui.label(RichText::new(text).size(14.5).color(style::BRIGHT));
+fn heading(ui: &mut Ui, text: &str) -> egui::Id {
+    ui.label(RichText::new(text).size(14.5).color(style::BRIGHT)).id
 }
 
 fn window_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    heading(ui, "Brightness");
+    let name = heading(ui, "Brightness");
     let presets = state.image.as_ref().map_or(&[][..], |image| &image.presets);
     let chosen = presets.iter().find(|preset| preset.window == state.window);
     egui::ComboBox::from_id_salt("presets")
@@ -38,7 +38,9 @@ fn window_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     commands.push(Command::Preset(index));
                 }
             }
-        });
+        })
+        .response
+        .labelled_by(name);
     let Window { mut center, mut width } = state.window;
     let speed = presets.first().map_or(1.0, |preset| preset.window.width) / 400.0;
     ui.horizontal(|ui| {
@@ -56,7 +58,7 @@ fn window_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 }
 
 fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    heading(ui, "Model");
+    let name = heading(ui, "Model");
     let Some(choice) = state.models.get(state.model) else {
         ui.label("No model was found. Put a bundle into the folder models beside the program.");
         return;
@@ -71,7 +73,9 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     commands.push(Command::Model(index));
                 }
             }
-        });
+        })
+        .response
+        .labelled_by(name);
     let small =
         |text: String| egui::Label::new(RichText::new(text).small().color(style::FAINT)).wrap();
     ui.add(small(manifest.title.clone()));
@@ -142,8 +146,8 @@ fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         )
         .truncate(),
     );
-    egui::Grid::new("labels").num_columns(4).striped(true).spacing([8.0, 5.0]).show(ui, |ui| {
-        for class in &layer.classes {
+    for class in &layer.classes {
+        ui.horizontal(|ui| {
             let mut visible = class.visible;
             let tip = format!("Show {}", class.name);
             let answer = ui.checkbox(&mut visible, "");
@@ -157,16 +161,19 @@ fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             if ui.color_edit_button_srgb(&mut color).changed() {
                 commands.push(Command::ColorLabel(class.value, color));
             }
-            ui.add(egui::Label::new(&class.name).truncate());
             let size = match layer.volume_ml(class) {
                 Some(ml) if ml >= 100.0 => format!("{ml:.0} ml"),
                 Some(ml) => format!("{ml:.2} ml"),
                 None => format!("{} px", class.voxels),
             };
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| ui.label(size));
-            ui.end_row();
-        }
-    });
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                ui.label(size);
+                ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                    ui.add(egui::Label::new(&class.name).truncate());
+                });
+            });
+        });
+    }
     if layer.classes.is_empty() {
         ui.label(RichText::new("No voxel has a label").color(style::FAINT));
     }
