@@ -186,18 +186,22 @@ pub struct Entry {
     pub group: &'static str,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "rows of the list may have no key")]
 const fn key(letter: char) -> Option<Shortcut> {
     Some(Shortcut { command: false, shift: false, key: Key::Char(letter) })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "rows of the list may have no key")]
 const fn control(letter: char) -> Option<Shortcut> {
     Some(Shortcut { command: true, shift: false, key: Key::Char(letter) })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "rows of the list may have no key")]
 const fn shift(key: Key) -> Option<Shortcut> {
     Some(Shortcut { command: false, shift: true, key })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "rows of the list may have no key")]
 const fn plain(key: Key) -> Option<Shortcut> {
     Some(Shortcut { command: false, shift: false, key })
 }

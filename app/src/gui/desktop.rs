@@ -179,8 +179,8 @@ impl Desktop {
                 let factor = zoom / pane.zoom;
                 pane.zoom = zoom;
                 // `around` is the pointer, in points from the middle of the pane.
-                for axis in 0..2 {
-                    pane.pan[axis] = around[axis] + (pane.pan[axis] - around[axis]) * factor;
+                for (pan, around) in pane.pan.iter_mut().zip(around) {
+                    *pan = around + (*pan - around) * factor;
                 }
             }
             Command::Pan(plane, [x, y]) => {
@@ -450,7 +450,7 @@ impl Desktop {
     fn take_dialog(&mut self) {
         if let Some(job) = &self.dialog {
             match job.news() {
-                News::Nothing => {}
+                News::Nothing | News::Event(Chosen::Nothing { seen: true, .. }) => {}
                 News::Over => self.dialog = None,
                 News::Event(Chosen::Open(paths, true)) => {
                     for path in paths {
@@ -459,7 +459,6 @@ impl Desktop {
                 }
                 News::Event(Chosen::Open(paths, false)) => self.run(Command::Open(paths)),
                 News::Event(Chosen::Save(path)) => self.save_labels(path),
-                News::Event(Chosen::Nothing { seen: true, .. }) => {}
                 News::Event(Chosen::Nothing { seen: false, purpose }) => {
                     // Neither a desktop portal nor zenity: type it.
                     self.state.typed_path = Some((String::new(), purpose));

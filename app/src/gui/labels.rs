@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn labels_without_a_name_get_a_row() {
         let affine = Affine::from_spacing_origin([10.0; 3], [0.0; 3]);
-        let known = [Class { name: "background".into(), color: [0; 3] }];
+        let known = [Class { name: "background".into(), color: [0; 3], value: None, codes: None }];
         let layer = LabelLayer::new(one_voxel([1, 1, 2], [0, 0, 1], affine), &known, "x".into());
         assert_eq!(layer.classes.len(), 1);
         assert_eq!(layer.classes[0].name, "Label 3");

@@ -116,8 +116,9 @@ fn sorted_sample(volume: &Volume) -> Vec<f64> {
 }
 
 fn next_prime(from: usize) -> usize {
-    let is_prime = |n: usize| n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
-    (from..).find(|n| is_prime(*n)).unwrap_or(from.max(1))
+    let is_prime = |n: usize| n > 1 && (2..=n.isqrt()).all(|divisor| !n.is_multiple_of(divisor));
+    // There is one between any number and its double.
+    (from..=2 * from).find(|n| is_prime(*n)).unwrap_or(2)
 }
 
 /// A window made ready for one volume.
@@ -136,11 +137,11 @@ impl Shades {
     pub fn new(window: Window, inverted: bool, volume: &Volume) -> Self {
         let rescale = volume.rescale;
         let range = match volume.voxels.stored_type() {
-            StoredType::U8 => 0..=255,
-            StoredType::I8 => -128..=127,
-            StoredType::U16 => 0..=65_535,
-            StoredType::I16 => -32_768..=32_767,
-            _ => 1..=0,
+            StoredType::U8 => 0..256,
+            StoredType::I8 => -128..128,
+            StoredType::U16 => 0..65_536,
+            StoredType::I16 => -32_768..32_768,
+            _ => 0..0,
         };
         let mut shades = Self { table: Vec::new(), window, rescale, inverted };
         shades.table = range.map(|stored: i32| shades.of(f64::from(stored))).collect();

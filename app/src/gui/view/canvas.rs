@@ -273,16 +273,14 @@ fn annotate(
         painter.hline(pane.left()..=(cross.x - gap), cross.y, horizontal);
         painter.hline((cross.x + gap)..=pane.right(), cross.y, horizontal);
     }
-    let font = FontId::proportional(13.0);
+    // On a dark ground of its own, for slices may be bright anywhere.
     let words = |place: Pos2, align: Align2, text: &str, color: Color32| {
-        painter.text(
-            place + vec2(1.0, 1.0),
-            align,
-            text,
-            font.clone(),
-            Color32::from_black_alpha(200),
-        );
-        painter.text(place, align, text, font.clone(), color)
+        let font = FontId::proportional(13.0);
+        let galley = painter.layout_no_wrap(text.to_owned(), font, color);
+        let rect = align.anchor_size(place, galley.size());
+        painter.rect_filled(rect.expand2(vec2(3.0, 0.0)), 2.0, Color32::from_black_alpha(130));
+        painter.galley(rect.min, galley, color);
+        rect
     };
     let title = words(
         pane.min + vec2(8.0, 6.0),
@@ -316,15 +314,21 @@ fn scale_bar(painter: &egui::Painter, view: &PlaneView, page: &Page, pane: Rect)
     let length = (mm * per_mm) as f32;
     let end = pane.right_bottom() - vec2(12.0, 10.0);
     let from = end - vec2(length, 0.0);
-    let stroke = Stroke::new(1.5, style::TEXT);
-    painter.line_segment([from, end], stroke);
-    for tip in [from, end] {
-        painter.line_segment([tip - vec2(0.0, 3.0), tip + vec2(0.0, 3.0)], stroke);
+    for stroke in [Stroke::new(4.0, Color32::from_black_alpha(150)), Stroke::new(1.5, style::TEXT)]
+    {
+        painter.line_segment([from, end], stroke);
+        for tip in [from, end] {
+            painter.line_segment([tip - vec2(0.0, 3.0), tip + vec2(0.0, 3.0)], stroke);
+        }
     }
     let text = if mm >= 10.0 { format!("{:.0} cm", mm / 10.0) } else { format!("{mm} mm") };
     let text = if mm >= 10.0 && mm % 10.0 != 0.0 { format!("{mm} mm") } else { text };
     let place = from + vec2(length / 2.0, -5.0);
-    painter.text(place, Align2::CENTER_BOTTOM, text, FontId::proportional(12.0), style::TEXT);
+    let font = FontId::proportional(12.0);
+    let galley = painter.layout_no_wrap(text, font, style::TEXT);
+    let rect = Align2::CENTER_BOTTOM.anchor_size(place, galley.size());
+    painter.rect_filled(rect.expand2(vec2(3.0, 0.0)), 2.0, Color32::from_black_alpha(130));
+    painter.galley(rect.min, galley, style::TEXT);
 }
 
 /// The longest of 1, 2 and 5 times a power of ten that is no longer than `most`.
@@ -493,7 +497,7 @@ mod tests {
         let pixels: Vec<Rgb> = (0..15_u8).map(|n| [n; 3]).collect();
         let image = color_image(&pixels, [5, 3], 3);
         assert_eq!(image.size, [3, 2]);
-        let first: Vec<u8> = image.pixels.iter().map(|pixel| pixel.r()).collect();
+        let first: Vec<u8> = image.pixels.iter().map(Color32::r).collect();
         assert_eq!(first, [0, 2, 4, 10, 12, 14]);
         assert_eq!(color_image(&pixels, [5, 3], 8).size, [5, 3]);
     }

@@ -32,10 +32,10 @@ pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
 fn egui_shortcut(shortcut: Shortcut) -> KeyboardShortcut {
     let mut modifiers = Modifiers::NONE;
     if shortcut.command {
-        modifiers = modifiers | Modifiers::COMMAND;
+        modifiers |= Modifiers::COMMAND;
     }
     if shortcut.shift {
-        modifiers = modifiers | Modifiers::SHIFT;
+        modifiers |= Modifiers::SHIFT;
     }
     let key = match shortcut.key {
         Key::Char(letter) => {

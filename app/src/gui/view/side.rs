@@ -4,6 +4,7 @@ use eframe::egui::{self, Color32, Rect, RichText, Ui};
 
 use super::{menu, style};
 use crate::gui::command::{Action, Command};
+use crate::gui::plane::PlaneView;
 use crate::gui::shades::Window;
 use crate::gui::state::{DOUBTFUL, State};
 
@@ -198,7 +199,7 @@ pub fn facts_ui(ui: &mut Ui, state: &State, rect: Rect) {
     } else {
         rows.push(("Spacing", "not known, lengths are in pixels".to_owned()));
     }
-    if let Some(caveat) = image.views.iter().find_map(|view| view.caveat()) {
+    if let Some(caveat) = image.views.iter().find_map(PlaneView::caveat) {
         rows.push(("Direction", caveat));
     }
     rows.push(("Stored as", volume.voxels.stored_type().name().to_owned()));

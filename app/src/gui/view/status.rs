@@ -44,13 +44,12 @@ pub fn readout(state: &State) -> Option<String> {
     let image = state.image.as_ref()?;
     let [depth, height, width] = image.volume.shape();
     let limits = [width, height, depth];
-    let (place, [i, j, k]) = match state.hover {
-        Some(hover) => ("", hover.voxel),
-        None => {
-            let index = state.crosshair_index()?;
-            let voxel = [0, 1, 2].map(|a| (index[a].round().max(0.0) as usize).min(limits[a] - 1));
-            ("Crosshair  ", voxel)
-        }
+    let (place, [i, j, k]) = if let Some(hover) = state.hover {
+        ("", hover.voxel)
+    } else {
+        let index = state.crosshair_index()?;
+        let voxel = [0, 1, 2].map(|a| (index[a].round().max(0.0) as usize).min(limits[a] - 1));
+        ("Crosshair  ", voxel)
     };
     let geometry = &image.volume.geometry;
     let mm = geometry.ras_from_index().apply([i as f64, j as f64, k as f64]);
@@ -68,7 +67,8 @@ pub fn readout(state: &State) -> Option<String> {
     if let Some(layer) = &state.labels {
         let label = layer.volume.labels[[k, j, i]];
         if let Some(class) = layer.class(label) {
-            text.push_str(&format!("   label {}", class.name));
+            text.push_str("   label ");
+            text.push_str(&class.name);
         }
     }
     Some(text)
