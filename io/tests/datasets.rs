@@ -101,12 +101,12 @@ const LAYOUTS: [Layout<'_>; 9] = [
         ],
         &[
             (
-                "original_splits/train.txt",
+                "train.txt",
                 "/SegNet/CamVid/train/0001TP_006690.png /SegNet/CamVid/trainannot/0001TP_006690.png\n",
             ),
-            ("original_splits/val.txt", ""),
+            ("val.txt", ""),
             (
-                "original_splits/test.txt",
+                "test.txt",
                 "/SegNet/CamVid/test/Seq05VD_f00000.png /SegNet/CamVid/testannot/Seq05VD_f00000.png\n",
             ),
         ],

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use lamina_io::{
     Affine, AxisOrder, Geometry, LabelVolume, ReadOptions, Rescale, Volume, Voxels, export_labels,
-    output_files, read_info, read_labels, read_volume, synthetic, write_labels, write_volume,
+    export_volume, output_files, read_info, read_labels, read_volume, synthetic, write_labels,
+    write_volume,
 };
 use ndarray::Array3;
 
@@ -216,6 +217,21 @@ fn two_dimensions_of_nifti_stay_two() {
         let info = read_info(&path, &lamina_io::Limits::default()).unwrap();
         assert_eq!(info.shape, [4, 3], "{name}");
     }
+}
+
+#[test]
+fn distances_with_a_sign_are_read_and_written_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.nii");
+    let mut made = common::nifti1(false);
+    made.i16(252, 1).i16(254, 0).f32(80, -2.0).f32(84, -3.0);
+    fs::write(&source, made.bytes).unwrap();
+    let scan = read_volume(&source, &ReadOptions::default()).unwrap();
+    let path = folder.path().join("a.nii");
+    export_volume(&path, &scan).unwrap();
+    let again = read_volume(&path, &ReadOptions::default()).unwrap();
+    again.geometry.same_grid_within(&scan.geometry, 1e-6).unwrap();
+    assert_eq!(again.geometry.spacing_mm(), Some([2.0, 3.0, 5.0]));
 }
 
 #[test]

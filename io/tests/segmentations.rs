@@ -319,6 +319,10 @@ fn uneven_and_tilted_series_keep_the_places_of_their_slices() {
                 let position = format!("-10.5\\{}\\{}", -20.25 + y, 30.125 + z);
                 assert!(text.contains(&position), "{position}");
             }
+            let listed = series_in(folder.path(), &accepted.limits).unwrap();
+            let seg = listed.iter().find(|series| series.modality == "SEG").unwrap().number;
+            let beside = ReadOptions { series: Some(SeriesChoice::Number(seg)), ..accepted };
+            assert_eq!(read_labels(folder.path(), &beside).unwrap(), meant);
             std::fs::remove_file(&path).unwrap();
         }
     }

@@ -99,3 +99,64 @@ fn a_folder_of_several_series_is_listed_and_one_is_taken() {
     let one = sandbox.lamina(&format!("info study --series {key} --json")).exits(0).json();
     assert_eq!(one[0]["shape"], list[0]["shape"]);
 }
+
+#[test]
+fn a_slice_that_is_cut_off_anywhere_is_missed() {
+    let sandbox = Sandbox::new();
+    write_series(&sandbox, "scan", "MR", None);
+    let last = sandbox.path("scan/part1/5"); // the sixth slice, so that no gap tells
+    let whole = std::fs::read(&last).unwrap();
+    let pixels = whole.windows(4).position(|tag| tag == [0xe0, 0x7f, 0x10, 0]).unwrap();
+    let class = whole.windows(4).position(|tag| tag == [0x08, 0, 0x16, 0]).unwrap();
+    for end in [0, 100, 131, 140, class, pixels, pixels + 8] {
+        std::fs::write(&last, &whole[..end]).unwrap();
+        let run = sandbox.lamina("convert scan out.nii.gz").exits(1);
+        assert!(run.stderr.contains("1 DICOM file"), "cut off at byte {end}: {run}");
+        let info = sandbox.lamina("info scan").exits(1);
+        assert!(info.stderr.contains("1 DICOM file"), "cut off at byte {end}: {info}");
+    }
+    // In a folder of another series it is none of this one's slices.
+    sandbox.write("study/other/5.dcm", &whole[..100]);
+    write_series(&sandbox, "study/scan", "MR", None);
+    let run = sandbox.lamina("convert study out.nii.gz").exits(0);
+    assert!(run.stderr.contains("DICOM files of other folders cannot be read"), "{run}");
+}
+
+#[test]
+fn a_folder_that_holds_nothing_to_read_says_why() {
+    let sandbox = Sandbox::new();
+    write_tiny_model(&sandbox);
+    let mosaic = slice([0.0; 3], AXIAL, [3, 4], &[5; 12]).text(
+        0x0008_0008,
+        "CS",
+        "ORIGINAL\\PRIMARY\\M\\MOSAIC",
+    );
+    sandbox.write("mosaic/1", mosaic.plain());
+    for command in
+        ["info mosaic", "convert mosaic out.nii.gz", "predict mosaic --out masks --device cpu"]
+    {
+        let run = sandbox.lamina(command).exits(1);
+        assert!(run.to_string().contains("a Siemens mosaic"), "{run}");
+    }
+}
+
+#[test]
+fn echoes_of_one_series_have_keys_of_their_own() {
+    let sandbox = Sandbox::new();
+    for echo in 1..3_i16 {
+        for k in 0..3_i16 {
+            let pixels = [100 * echo + k; 12];
+            let dicom = slice([0.0, 0.0, f64::from(k)], AXIAL, [3, 4], &pixels)
+                .decimals(0x0018_0081, &[f64::from(echo)]);
+            sandbox.write(&format!("echoes/{echo}{k}"), dicom.plain());
+        }
+    }
+    let list = sandbox.lamina("info echoes --json").exits(0).json();
+    let keys = [0, 1].map(|at| list[at]["series"]["key"].as_str().unwrap());
+    assert_ne!(keys[0], keys[1]);
+    for (echo, key) in (1..).zip(keys) {
+        sandbox.lamina(&format!("convert echoes {echo}.nii --series {key}")).exits(0);
+        let info = sandbox.lamina(&format!("info {echo}.nii --json")).exits(0).json();
+        assert_eq!(info[0]["min"], f64::from(100 * echo));
+    }
+}

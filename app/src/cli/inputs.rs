@@ -110,8 +110,13 @@ fn supported_files(folder: &Path) -> anyhow::Result<Vec<Input>> {
     }
     let mut paths = images_among(paths);
     let volumes = paths.iter().any(|path| is_supported_name(path));
-    if !volumes && !series_in(folder, &Limits::default())?.is_empty() {
-        return Ok(vec![Input::series(folder)]);
+    if !volumes {
+        match series_in(folder, &Limits::default()) {
+            Ok(series) if !series.is_empty() => return Ok(vec![Input::series(folder)]),
+            // Why nothing of it can be read is for the one who reads it to say.
+            Err(_) if paths.is_empty() => return Ok(vec![Input::series(folder)]),
+            _ => {}
+        }
     }
     if paths.is_empty() {
         bail!(

@@ -55,7 +55,7 @@ pub(super) fn key(hash: u64) -> u32 {
 pub struct SeriesInfo {
     /// Its place in the list, from 1.
     pub number: u32,
-    /// A hash of its UID.
+    /// A hash of its UID, and of its part.
     pub key: String,
     /// CT, MR, SEG and so on.
     pub modality: String,
@@ -71,8 +71,13 @@ pub struct SeriesInfo {
 }
 
 impl SeriesInfo {
-    pub(super) fn key_of(uid: &str) -> String {
-        format!("{:0KEY_DIGITS$x}", key(hash(uid)))
+    /// The key of a series, or of one of the volumes that it is taken apart into.
+    pub(super) fn key_of(uid: &str, part: Option<&str>) -> String {
+        format!("{:0KEY_DIGITS$x}", key(Self::hash_of(uid, part)))
+    }
+
+    pub(super) fn hash_of(uid: &str, part: Option<&str>) -> u64 {
+        part.map_or_else(|| hash(uid), |part| hash(&format!("{uid} {part}")))
     }
 }
 

@@ -134,6 +134,12 @@ impl Instance {
         let not_an_image =
             |found: String| Err(VolumeError::NotAnImage { path: file.path.clone(), found });
         let Some(pixels) = file.pixels else {
+            // What ends between two elements is no shorter data set, but half an image.
+            let unsaid = class.is_empty() && !elements.has(tags::DIRECTORY_RECORD_SEQUENCE);
+            if unsaid || is_image(&class) {
+                let fault = Fault::new("the data set", "pixels at its end", "an end before them");
+                return Err(fault.at(&file.path));
+            }
             return not_an_image(without_pixels(&class, &elements));
         };
         let image_type = elements.text(tags::IMAGE_TYPE).unwrap_or_default();
@@ -206,6 +212,18 @@ pub(super) fn is_segmentation(class: &str) -> bool {
 pub(super) fn is_directory(file: &DicomFile) -> bool {
     let elements = file.elements();
     elements.has(tags::DIRECTORY_RECORD_SEQUENCE) || elements.has(tags::FILE_SET_ID)
+}
+
+/// Whether objects of a SOP class are images: computed radiographs, CT, ultrasound, MR, secondary
+/// captures, projections, nuclear medicine, photographs, PET, and dose. PS3.4, B.5.
+fn is_image(class: &str) -> bool {
+    const FAMILIES: [&str; 13] =
+        ["1", "2", "3", "4", "6", "7", "12", "13", "20", "30", "77", "128", "130"];
+    const SPECTROSCOPY: &str = "4.2";
+    let Some(rest) = class.strip_prefix("1.2.840.10008.5.1.4.1.1.") else { return false };
+    let family = rest.split('.').next().unwrap_or_default();
+    let dose = matches!(rest, "481.1" | "481.2");
+    dose || (FAMILIES.contains(&family) && rest != SPECTROSCOPY)
 }
 
 /// What an object is that has no pixels.

@@ -58,7 +58,7 @@ pub fn pseudonym_for(path: &Path, name: &str, limits: &Limits) -> Option<String>
     };
     let uid = if path.is_dir() { tags::SERIES_INSTANCE_UID } else { SOP_INSTANCE_UID };
     let uid = elements.text(uid).unwrap_or_default();
-    Some(format!("{modality}-{}", SeriesInfo::key_of(&uid)))
+    Some(format!("{modality}-{}", SeriesInfo::key_of(&uid, None)))
 }
 
 fn first_file(path: &Path) -> Option<PathBuf> {

@@ -1,13 +1,14 @@
 //! From a file or a folder to one of the volumes in it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::choice::{SeriesChoice, SeriesInfo, hash, key};
-use super::file::{DicomFile, has_preamble, looks_like};
+use super::file::{DicomFile, has_preamble};
 use super::frames::{Instance, is_code, is_directory};
-use super::seg;
+use super::seg::{self, Scan};
 use super::series::{Slice, Stack, stacks};
 use super::slices;
 use crate::error::VolumeError;
@@ -26,36 +27,65 @@ struct Found {
     instances: Vec<Instance>,
     stacks: Vec<Stack>,
     /// Files of the folder that should have been read and could not be.
-    unreadable: usize,
+    unreadable: Vec<PathBuf>,
+    /// Why the first of those was refused that are no image, or cannot be read.
+    refused: Option<VolumeError>,
     /// Directories of a medium.
     directories: usize,
 }
 
 /// Opens the one volume of a file or folder, or the one that the options choose.
 pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeError> {
-    let found = find(path, &options.limits)?;
+    let mut found = find(path, &options.limits)?;
+    if found.stacks.is_empty()
+        && let Some(refused) = found.refused.take()
+    {
+        return Err(refused.about(path));
+    }
     let index = found.choose(path, options)?;
-    let Found { mut instances, mut stacks, unreadable, directories } = found;
+    let Found { mut instances, mut stacks, unreadable, directories, .. } = found;
     if directories > 0 {
         tracing::warn!("the DICOMDIR is ignored: files are found by themselves");
     }
     let stack = stacks.swap_remove(index);
     let first = stack.slices[0];
     if instances[first.instance].segmentation {
-        let scan = |stack: &Stack| {
-            let first = &instances[stack.slices[0].instance];
-            let even = !first.segmentation && stack.flaws.is_empty();
-            let grid = stack.place.as_ref().ok().filter(|_| even)?.clone();
-            Some((first.series_uid.clone(), grid))
-        };
-        let scans: Vec<(String, Geometry)> = stacks.iter().filter_map(scan).collect();
+        let scan = |stack: &Stack| scan_of(stack, &instances, options);
+        let scans: Vec<Scan> = stacks.iter().filter_map(scan).collect();
         let instance = instances.swap_remove(first.instance);
         let image = DicomFile::open(&instance.path, &options.limits)
             .and_then(|file| seg::open(file, &instance, scans, options));
         return image.map_err(|error| error.about(path));
     }
+    let unreadable = beside(&stack, &instances, &unreadable);
     let (slices, geometry, _) = accepted(path, stack, unreadable, options)?;
     slices::image(path, instances, slices, geometry, &options.limits)
+}
+
+/// What a segmentation of `stack` may lie on: an even stack, or one whose flaws are accepted.
+fn scan_of(stack: &Stack, instances: &[Instance], options: &ReadOptions) -> Option<Scan> {
+    let first = &instances[stack.slices[0].instance];
+    let taken = stack.flaws.is_empty() || (options.accept_flaws && !stack.hopeless);
+    let grid = stack.place.as_ref().ok().filter(|_| taken && !first.segmentation)?.clone();
+    let plane = |slice: &Slice| instances[slice.instance].frames[slice.frame].plane;
+    let planes = if stack.flaws.is_empty() {
+        None
+    } else {
+        stack.slices.iter().map(plane).collect::<Option<Vec<_>>>()
+    };
+    Some(Scan { series_uid: first.series_uid.clone(), grid, planes })
+}
+
+/// How many of the `unreadable` files lie in a folder with slices of `stack`, and may be of it.
+fn beside(stack: &Stack, instances: &[Instance], unreadable: &[PathBuf]) -> usize {
+    let folders: BTreeSet<Option<&Path>> =
+        stack.slices.iter().map(|slice| instances[slice.instance].path.parent()).collect();
+    let count = unreadable.iter().filter(|path| folders.contains(&path.parent())).count();
+    if count < unreadable.len() {
+        let elsewhere = unreadable.len() - count;
+        tracing::warn!(elsewhere, "DICOM files of other folders cannot be read");
+    }
+    count
 }
 
 /// Opens the one segmentation of a file, on the grid of `scan` where it lies on its slices.
@@ -70,7 +100,8 @@ pub(crate) fn open_on(
         let found = "no segmentation".to_owned();
         return Err(VolumeError::NotAnImage { path: path.to_owned(), found });
     }
-    seg::open(file, &instance, vec![(String::new(), scan.clone())], options)
+    let scan = Scan { series_uid: String::new(), grid: scan.clone(), planes: None };
+    seg::open(file, &instance, vec![scan], options)
 }
 
 /// What a stack is made of, where it has no flaws or they are accepted.
@@ -105,16 +136,22 @@ pub(super) fn chosen(
     let found = find(path, &options.limits)?;
     let index = found.choose(path, options)?;
     let Found { instances, mut stacks, unreadable, .. } = found;
-    let (slices, geometry, flaws) = accepted(path, stacks.swap_remove(index), unreadable, options)?;
+    let stack = stacks.swap_remove(index);
+    let unreadable = beside(&stack, &instances, &unreadable);
+    let (slices, geometry, flaws) = accepted(path, stack, unreadable, options)?;
     Ok((instances, slices, geometry, flaws))
 }
 
 /// The series in a folder, or in a file of several; empty where there is no DICOM.
 ///
 /// # Errors
-/// If a folder, or the one file, cannot be read.
+/// If a folder, or the one file, cannot be read, or all of its DICOM is refused.
 pub fn series_in(path: &Path, limits: &Limits) -> Result<Vec<SeriesInfo>, VolumeError> {
-    Ok(find(path, limits)?.list())
+    let found = find(path, limits)?;
+    match found.refused {
+        Some(refused) if found.stacks.is_empty() => Err(refused.about(path)),
+        _ => Ok(found.list()),
+    }
 }
 
 /// The files that a chosen volume is made of, in the order of its slices.
@@ -135,7 +172,8 @@ fn find(path: &Path, limits: &Limits) -> Result<Found, VolumeError> {
     if !path.is_dir() {
         let instances = vec![Instance::of(&DicomFile::open(path, limits)?)?];
         let stacks = stacks(&instances);
-        return Ok(Found { stacks, instances, unreadable: 0, directories: 0 });
+        let (unreadable, refused, directories) = (Vec::new(), None, 0);
+        return Ok(Found { stacks, instances, unreadable, refused, directories });
     }
     let (paths, foreign) = dicom_files(path)?;
     // `None` for a directory of a medium.
@@ -148,25 +186,32 @@ fn find(path: &Path, limits: &Limits) -> Result<Found, VolumeError> {
         Some(Instance::of(&file))
     };
     let all: Vec<Option<Result<Instance, VolumeError>>> = paths.par_iter().map(read).collect();
-    let (mut instances, mut unreadable, mut others, mut directories) = (Vec::new(), 0, 0, 0);
-    for one in all {
+    let (mut instances, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut others, mut refused, mut directories) = (0, None, 0);
+    for (path, one) in paths.iter().zip(all) {
         match one {
             None => directories += 1,
             Some(Ok(instance)) => instances.push(instance),
             // Reports, plans and color pictures lie beside scans; what is damaged does not.
-            Some(Err(VolumeError::NotAnImage { .. } | VolumeError::DataType { .. })) => others += 1,
-            Some(Err(_)) => unreadable += 1,
+            Some(Err(error @ (VolumeError::NotAnImage { .. } | VolumeError::DataType { .. }))) => {
+                others += 1;
+                refused.get_or_insert(error);
+            }
+            Some(Err(error)) => {
+                unreadable.push(path.clone());
+                refused.get_or_insert(error);
+            }
         }
     }
     tracing::debug!(
         images = instances.len(),
         others,
-        unreadable,
+        unreadable = unreadable.len(),
         directories,
         foreign,
         "folder looked through"
     );
-    Ok(Found { stacks: stacks(&instances), instances, unreadable, directories })
+    Ok(Found { stacks: stacks(&instances), instances, unreadable, refused, directories })
 }
 
 /// The files in `folder` and its folders that are DICOM by what they start with, in order, and
@@ -203,10 +248,22 @@ pub(super) fn is_dicom(path: &Path) -> bool {
     use std::io::Read;
     let mut start = Vec::with_capacity(132);
     let read = std::fs::File::open(path).and_then(|file| file.take(132).read_to_end(&mut start));
-    let named = path.extension().is_some_and(|ending| {
+    read.is_err() || has_preamble(&start) || is_named(path) || is_cut_off(path, &start)
+}
+
+/// Whether the name says DICOM; what cannot be read then is missing, and no other file.
+fn is_named(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| {
         ["dcm", "ima", "dicom"].iter().any(|known| ending.eq_ignore_ascii_case(known))
-    });
-    read.is_ok() && (has_preamble(&start) || (named && looks_like(&start)))
+    })
+}
+
+/// Whether a file without an ending is nothing but the start of a preamble.
+fn is_cut_off(path: &Path, start: &[u8]) -> bool {
+    let (preamble, magic) = start.split_at(start.len().min(128));
+    let begun = preamble.iter().all(|&byte| byte == 0) && b"DICM".starts_with(magic);
+    let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    path.extension().is_none() && !hidden && begun
 }
 
 impl Found {
@@ -220,7 +277,7 @@ impl Found {
             let slices = if first.segmentation { first.frames.len() } else { stack.slices.len() };
             SeriesInfo {
                 number: index as u32 + 1,
-                key: SeriesInfo::key_of(&first.series_uid),
+                key: SeriesInfo::key_of(&first.series_uid, stack.part.as_deref()),
                 modality: match first.modality.as_str() {
                     modality if !modality.is_empty() && is_code(modality) => modality.to_owned(),
                     _ => "unknown".to_owned(),
@@ -238,10 +295,11 @@ impl Found {
     fn choose(&self, path: &Path, options: &ReadOptions) -> Result<usize, VolumeError> {
         let fits = |stack: &Stack, index: usize| {
             let uid = hash(&self.first(stack).series_uid);
+            let own = SeriesInfo::hash_of(&self.first(stack).series_uid, stack.part.as_deref());
             match options.series {
                 None => true,
                 Some(SeriesChoice::Number(number)) => number as usize == index + 1,
-                Some(SeriesChoice::Key(chosen)) => key(uid) == chosen,
+                Some(SeriesChoice::Key(chosen)) => key(own) == chosen,
                 Some(SeriesChoice::Uid(chosen)) => uid == chosen,
             }
         };
@@ -259,9 +317,10 @@ impl Found {
             &[index] => Ok(index),
             [] if self.stacks.is_empty() => Err(VolumeError::NotAFile {
                 path: path.to_owned(),
-                found: match self.unreadable {
-                    0 => "a folder without DICOM images",
-                    _ => "a folder of DICOM that cannot be read",
+                found: if self.unreadable.is_empty() {
+                    "a folder without DICOM images"
+                } else {
+                    "a folder of DICOM that cannot be read"
                 },
             }),
             fitting => {

@@ -11,7 +11,7 @@ use super::file::DicomFile;
 use super::frames::{Instance, Plane};
 use super::pixels::Pixels;
 use super::tags;
-use crate::affine::dot;
+use crate::affine::{dot, length};
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
 use crate::image::{Description, Fault, Image, Sizes, VoxelBytes};
@@ -36,11 +36,19 @@ enum Kind {
     LabelMap,
 }
 
+/// A scan that frames may lie on.
+pub(super) struct Scan {
+    pub(super) series_uid: String,
+    pub(super) grid: Geometry,
+    /// Where its slices lie, where that is not where the grid has them.
+    pub(super) planes: Option<Vec<Plane>>,
+}
+
 /// Reads a segmentation whole: frames come in any order, and several make a slice.
 pub(super) fn open(
     file: DicomFile,
     instance: &Instance,
-    mut scans: Vec<(String, Geometry)>,
+    mut scans: Vec<Scan>,
     options: &ReadOptions,
 ) -> Result<Image, VolumeError> {
     let limits = &options.limits;
@@ -50,8 +58,8 @@ pub(super) fn open(
     let segments = segments(&elements, kind, instance.frames.len()).map_err(fail)?;
     // The series that it was made of comes first, then others that it lies on as well.
     let series = elements.item(tags::REFERENCED_SERIES_SEQUENCE).text(tags::SERIES_INSTANCE_UID);
-    scans.sort_by_key(|(uid, _)| series.as_deref() != Some(uid));
-    let grid = match scans.iter().find_map(|(_, scan)| Grid::on(scan, instance)) {
+    scans.sort_by_key(|scan| series.as_deref() != Some(&scan.series_uid));
+    let grid = match scans.iter().find_map(|scan| Grid::on(scan, instance)) {
         Some(grid) => grid,
         None => Grid::of(&elements, instance)?,
     };
@@ -217,11 +225,17 @@ struct Grid {
 
 impl Grid {
     /// The grid of `scan`, where all frames are slices of it.
-    fn on(scan: &Geometry, instance: &Instance) -> Option<Self> {
+    fn on(scan: &Scan, instance: &Instance) -> Option<Self> {
+        let Scan { grid: scan, planes, .. } = scan;
         let [depth, height, width] = scan.shape();
         let size = (usize::from(instance.format.rows), usize::from(instance.format.columns));
         if size != (height, width) || scan.spacing_mm().is_none() {
             return None;
+        }
+        if let Some(planes) = planes {
+            let slice_of: Option<Vec<usize>> =
+                instance.frames.iter().map(|frame| slice_at(planes, &frame.plane?)).collect();
+            return Some(Self { geometry: scan.clone(), depth, slice_of: slice_of? });
         }
         let near = |a: f64, b: f64| (a - b).abs() <= OFF_GRID;
         let slice_of = instance.frames.iter().map(|frame| {
@@ -323,6 +337,17 @@ impl Grid {
             .map_err(|source| VolumeError::Geometry { path: path.to_owned(), source })?;
         Ok(Self { geometry, depth, slice_of })
     }
+}
+
+/// The first of `planes` that lies where `plane` does.
+fn slice_at(planes: &[Plane], plane: &Plane) -> Option<usize> {
+    const SAME_PLACE_MM: f64 = 0.01;
+    planes.iter().position(|slice| {
+        let apart = [0, 1, 2].map(|axis| slice.position[axis] - plane.position[axis]);
+        length(apart) < SAME_PLACE_MM
+            && dot(slice.right, plane.right) > 0.9999
+            && dot(slice.down, plane.down) > 0.9999
+    })
 }
 
 /// Voxels that are in memory.

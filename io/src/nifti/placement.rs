@@ -185,6 +185,8 @@ impl Placement {
         let unit_mm = self.unit_mm();
         let lengths = geometry.ras_from_index().step_lengths();
         for (pixdim, length) in self.pixdim[1..].iter_mut().zip(lengths) {
+            // Distances have no sign, whatever some writers think.
+            *pixdim = pixdim.abs();
             if !pixdim.is_finite() || *pixdim == 0.0 {
                 *pixdim = length / unit_mm;
             }

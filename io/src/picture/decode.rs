@@ -10,7 +10,7 @@ use tiff::decoder::{Decoder, DecodingResult};
 use tiff::tags::Tag;
 
 use super::patched::Patched;
-use super::{Kind, jpeg};
+use super::{Kind, bmp, jpeg};
 use crate::error::VolumeError;
 use crate::input::Input;
 use crate::read::Limits;
@@ -63,7 +63,7 @@ pub(crate) fn decode(path: &Path, limits: &Limits) -> Result<Picture, VolumeErro
         Kind::Png => png(file, &bound),
         Kind::Tiff => tiff(file, &bound),
         Kind::Jpeg => jpeg(file, &bound),
-        Kind::Bmp => simple(file, ImageFormat::Bmp, kind, &bound),
+        Kind::Bmp => bitmap(file, &bound),
     }));
     let decoded = decoded.unwrap_or_else(|_| Err(Refusal::Decoder("it is damaged".to_owned())));
     decoded.map_err(|refusal| match refusal {
@@ -144,7 +144,7 @@ fn png(file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refusal> {
 }
 
 /// Pixels of less than a byte, highest bits first, rows starting at a byte.
-fn unpacked(bytes: &[u8], width: usize, bits: usize) -> Vec<u8> {
+pub(super) fn unpacked(bytes: &[u8], width: usize, bits: usize) -> Vec<u8> {
     let row_bytes = (width * bits).div_ceil(8);
     let pixel = |row: &[u8], x: usize| {
         let at = x * bits;
@@ -169,6 +169,28 @@ fn jpeg(mut file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refusal
     }
     file.seek(SeekFrom::Start(0))?;
     simple(file, ImageFormat::Jpeg, Kind::Jpeg, bound)
+}
+
+/// Indices as they are stored, or colors.
+fn bitmap(mut file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refusal> {
+    let mut bytes = Vec::with_capacity(bound.bytes(&[bound.file_bytes])?);
+    file.by_ref().take(bound.file_bytes).read_to_end(&mut bytes)?;
+    let indexed = bmp::indexed(&bytes).map_err(|found| Refusal::Decoder(found.to_owned()))?;
+    let Some(bmp::Indexed { width, height, indices, palette }) = indexed else {
+        file.seek(SeekFrom::Start(0))?;
+        return simple(file, ImageFormat::Bmp, Kind::Bmp, bound);
+    };
+    Ok(Picture {
+        kind: Kind::Bmp,
+        width,
+        height,
+        pages: 1,
+        channels: 1,
+        stored: StoredType::U8,
+        order: ByteOrder::Little,
+        bytes: indices,
+        palette,
+    })
 }
 
 fn simple(

@@ -9,6 +9,7 @@
 //! EXIF), but labels are drawn on pixels and ask for nothing: nothing is turned, and a program
 //! can warn of it ([`asks_to_be_turned`]).
 
+mod bmp;
 mod colors;
 mod decode;
 mod jpeg;
