@@ -173,7 +173,7 @@ fn find(path: &Path, limits: &Limits) -> Result<Found, VolumeError> {
         let instances = vec![Instance::of(&DicomFile::open(path, limits)?)?];
         let stacks = stacks(&instances);
         let (unreadable, refused, directories) = (Vec::new(), None, 0);
-        return Ok(Found { stacks, instances, unreadable, refused, directories });
+        return Ok(Found { instances, stacks, unreadable, refused, directories });
     }
     let (paths, foreign) = dicom_files(path)?;
     // `None` for a directory of a medium.
