@@ -51,7 +51,6 @@ mod bounds;
 mod brush;
 mod change;
 mod components;
-mod distance;
 mod error;
 mod history;
 mod journal;

@@ -42,6 +42,7 @@ mod affine;
 mod axes;
 mod codes;
 mod dicom;
+mod distance;
 mod error;
 mod export;
 mod export_seg;
@@ -77,6 +78,7 @@ pub use dicom::{
     Algorithm, AlgorithmKind, DicomScan, Label, Metainfo, Segment, Segmentation, SegmentationKind,
     SeriesChoice, SeriesInfo, pseudonym_for, series_in,
 };
+pub use distance::squared_distances;
 pub use error::VolumeError;
 pub use export::{Verified, export_colored, export_labels, export_labels_in, export_volume};
 pub use export_seg::{export_segmentation, read_segmentation};

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use eframe::egui::{self, DroppedFile, Key, Modifiers, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
+use lamina::gui::command::{Action, Command};
 use lamina::gui::desktop::Desktop;
 use lamina::gui::models;
 use lamina::gui::plane::Plane;
@@ -355,4 +356,31 @@ fn a_photograph_has_one_plane_and_pixels() {
     window.get_by_label_contains("As stored slice 1 of 1");
     // No millimeters: the file does not say how large a pixel is.
     window.get_by_label("Crosshair  voxel 2, 2, 0   value 82");
+}
+
+#[test]
+fn labels_that_are_in_no_file_are_not_lost_unasked() {
+    let mut window = window(&[sample("images")]);
+    window.key_press(Key::R);
+    settle(&mut window);
+    assert!(window.state().state.has_unsaved_labels());
+    for command in [Command::Do(Action::Close), Command::Open(vec![sample("labels")])] {
+        window.state_mut().run(command);
+        window.run_steps(3);
+        click(&mut window, "Go back");
+        assert!(window.state().state.has_unsaved_labels());
+        assert!(window.query_by_label("Go back").is_none());
+    }
+
+    let sandbox = Sandbox::new();
+    window.state_mut().save_labels(sandbox.path("labels.nii.gz"));
+    settle(&mut window);
+    assert!(!window.state().state.has_unsaved_labels());
+
+    window.key_press(Key::R);
+    settle(&mut window);
+    window.state_mut().run(Command::Do(Action::Close));
+    window.run_steps(3);
+    click(&mut window, "Discard labels");
+    assert!(window.state().state.image.is_none());
 }

@@ -45,6 +45,19 @@ pub enum Command {
     CloseSeries,
     /// Use the model at this place in the list.
     Model(usize),
+    /// Answer whether what was asked for may lose the labels.
+    LoseLabels(bool),
+}
+
+impl Command {
+    /// Whether other labels, or none, are there when it is done.
+    pub fn replaces_labels(&self) -> bool {
+        match self {
+            Self::Open(_) | Self::OpenSeries(_) | Self::OpenLabels(_) => true,
+            Self::Do(action) => matches!(action, Action::Close | Action::Quit),
+            _ => false,
+        }
+    }
 }
 
 /// A command that has a name, and often a key.

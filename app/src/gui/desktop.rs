@@ -38,7 +38,11 @@ enum Chosen {
 /// What becomes of saving.
 #[derive(Debug)]
 enum Saved {
-    Done(String),
+    /// Labels as they were at this revision are in a file.
+    Done {
+        revision: u64,
+        text: String,
+    },
     Failed(String),
 }
 
@@ -98,6 +102,11 @@ impl Desktop {
         if !dropped.is_empty() {
             commands.push(Command::Open(dropped));
         }
+        if ctx.input(|input| input.viewport().close_requested()) && !self.leaving {
+            // Whether it may be closed is found out first.
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            commands.push(Command::Do(Action::Quit));
+        }
         self.run_all(commands, ctx);
     }
 
@@ -112,6 +121,7 @@ impl Desktop {
         if let Some(hover) = hover {
             self.state.focus = hover.plane;
         }
+        view::dialogs::unsaved_ui(ui.ctx(), &self.state, &mut commands);
         if let Some((typed, purpose)) = &mut self.state.typed_path {
             view::dialogs::typed_path_ui(ui.ctx(), typed, *purpose, &mut commands);
         }
@@ -134,9 +144,23 @@ impl Desktop {
         }
     }
 
-    /// Does what the user wants.
+    /// Does what the user wants, or asks first where labels that were not saved would be lost.
     pub fn run(&mut self, command: Command) {
+        if command.replaces_labels() && self.state.has_unsaved_labels() {
+            self.state.asking = Some(command);
+        } else {
+            self.run_unasked(command);
+        }
+    }
+
+    fn run_unasked(&mut self, command: Command) {
         match command {
+            Command::LoseLabels(lose) => {
+                let asked = self.state.asking.take();
+                if let Some(command) = asked.filter(|_| lose) {
+                    self.run_unasked(command);
+                }
+            }
             Command::Do(action) => self.act(action),
             Command::Open(paths) => {
                 self.state.typed_path = None;
@@ -313,6 +337,9 @@ impl Desktop {
     }
 
     fn cancel(&mut self) {
+        if self.state.asking.take().is_some() {
+            return;
+        }
         if self.state.help || self.state.study.is_some() || self.state.typed_path.is_some() {
             self.state.help = false;
             self.state.study = None;
@@ -469,7 +496,14 @@ impl Desktop {
             match job.news() {
                 News::Nothing => {}
                 News::Over => self.saving = None,
-                News::Event(Saved::Done(text)) => self.notice(text),
+                News::Event(Saved::Done { revision, text }) => {
+                    if let Some(layer) = &mut self.state.labels
+                        && layer.revision == revision
+                    {
+                        layer.unsaved = false;
+                    }
+                    self.notice(text);
+                }
                 News::Event(Saved::Failed(text)) => self.problem(text),
             }
         }
@@ -478,13 +512,13 @@ impl Desktop {
     /// Writes the labels under a name that says the format, and reads them back.
     pub fn save_labels(&mut self, path: PathBuf) {
         let Some(layer) = &self.state.labels else { return };
-        let labels = layer.volume.clone();
+        let (labels, revision) = (layer.volume.clone(), layer.revision);
         let image = self.state.image.as_ref().map(|image| image.path.clone());
         self.state.typed_path = None;
         self.saving = Some(Job::start(
             self.wake(),
             |reason| Saved::Failed(format!("Cannot save the labels: the writer failed: {reason}")),
-            move |worker| worker.send(save(&labels, &path, image.as_deref())),
+            move |worker| worker.send(save(&labels, revision, &path, image.as_deref())),
         ));
     }
 
@@ -576,6 +610,7 @@ impl Desktop {
         let revision = self.state.labels.as_ref().map_or(0, |layer| layer.revision + 1);
         let mut layer = LabelLayer::with_counts(volume, classes, name, &BTreeMap::new());
         layer.revision = revision;
+        layer.unsaved = true;
         self.state.labels = Some(layer);
         let axis = placement.slice_axis();
         self.state.doubt = Some(DoubtLayer {
@@ -631,7 +666,7 @@ fn counts(labels: ArrayView2<'_, u8>) -> BTreeMap<u8, u64> {
     counts
 }
 
-fn save(labels: &LabelVolume, path: &Path, image: Option<&Path>) -> Saved {
+fn save(labels: &LabelVolume, revision: u64, path: &Path, image: Option<&Path>) -> Saved {
     let absolute = |path: &Path| path.canonicalize().ok();
     let target = absolute(path);
     if target.is_some()
@@ -644,7 +679,8 @@ fn save(labels: &LabelVolume, path: &Path, image: Option<&Path>) -> Saved {
     }
     match export_labels(path, labels) {
         Ok(_) => {
-            Saved::Done(format!("Saved, and read back the same voxel by voxel: {}", path.display()))
+            let text = format!("Saved, and read back the same voxel by voxel: {}", path.display());
+            Saved::Done { revision, text }
         }
         Err(error) => {
             Saved::Failed(format!("Cannot save the labels: {}", crate::cli::error_line(&error)))

@@ -48,6 +48,8 @@ pub struct LabelLayer {
     pub revision: u64,
     /// Where they come from: "hippocampus-unet", or the name of a file.
     pub origin: String,
+    /// Whether they are in no file yet.
+    pub unsaved: bool,
 }
 
 impl LabelLayer {
@@ -72,7 +74,8 @@ impl LabelLayer {
             visible: true,
             voxels: 0,
         });
-        let mut layer = Self { volume, classes: rows.collect(), revision: 0, origin };
+        let mut layer =
+            Self { volume, classes: rows.collect(), revision: 0, origin, unsaved: false };
         layer.add(counts);
         layer
     }

@@ -7,40 +7,7 @@
 
 use lamina_io::Geometry;
 
-/// A direction to look at the patient from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Plane {
-    /// From the feet.
-    Axial,
-    /// From the front.
-    Coronal,
-    /// From the left.
-    Sagittal,
-    /// As the file stores it: there is no patient to look at.
-    Stored,
-}
-
-impl Plane {
-    /// What to call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Axial => "Axial",
-            Self::Coronal => "Coronal",
-            Self::Sagittal => "Sagittal",
-            Self::Stored => "As stored",
-        }
-    }
-
-    /// What lies at the left, right, top and bottom of the page.
-    pub fn letters(self) -> Option<[&'static str; 4]> {
-        match self {
-            Self::Axial => Some(["R", "L", "A", "P"]),
-            Self::Coronal => Some(["R", "L", "S", "I"]),
-            Self::Sagittal => Some(["A", "P", "S", "I"]),
-            Self::Stored => None,
-        }
-    }
-}
+pub use crate::montage::Plane;
 
 /// One voxel axis along one direction of the page.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -156,7 +123,7 @@ impl PlaneView {
 
     /// What the user should know about this page: "oblique, 17° from axial".
     pub fn caveat(&self) -> Option<String> {
-        let name = self.plane.name().to_lowercase();
+        let name = self.plane.name();
         (self.oblique_degrees >= 1.0)
             .then(|| format!("oblique, {:.0}° from {name}", self.oblique_degrees))
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use lamina_io::{SeriesInfo, Volume};
 use ndarray::Array3;
 
+use super::command::Command;
 use super::labels::LabelLayer;
 use super::plane::{Plane, PlaneView};
 use super::segment::ModelChoice;
@@ -254,6 +255,8 @@ pub struct State {
     pub typed_path: Option<(String, Purpose)>,
     /// What is under the pointer.
     pub hover: Option<Hover>,
+    /// What the user wants that would lose labels, until it is said whether it may.
+    pub asking: Option<Command>,
 }
 
 impl Default for State {
@@ -280,6 +283,7 @@ impl Default for State {
             help: false,
             typed_path: None,
             hover: None,
+            asking: None,
         }
     }
 }
@@ -294,6 +298,11 @@ impl State {
     /// The slice that a plane shows.
     pub fn slice(&self, plane: Plane) -> Option<usize> {
         Some(self.image.as_ref()?.view(plane)?.slice_of(self.crosshair_index()?))
+    }
+
+    /// Whether there are labels that are in no file.
+    pub fn has_unsaved_labels(&self) -> bool {
+        self.labels.as_ref().is_some_and(|layer| layer.unsaved)
     }
 
     /// Where `plane` keeps how it is looked at.

@@ -12,6 +12,7 @@ use lamina_io::{LabelVolume, Volume};
 use ndarray::{Array3, ArrayView2, Axis};
 
 use canvas::{Canvas, Color};
+pub use plane::Plane;
 use plane::{View, Window, slices_to_show};
 
 const PAPER: Color = [18, 20, 24];

@@ -11,7 +11,7 @@ use ndarray::{Array3, Axis};
 const THICK: f64 = 1.4;
 
 /// A direction to look at the patient from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Plane {
     /// From the feet.
     Axial,
@@ -31,6 +31,16 @@ impl Plane {
             Plane::Coronal => "coronal",
             Plane::Sagittal => "sagittal",
             Plane::Stored => "as stored",
+        }
+    }
+
+    /// The same where a sentence or a title begins.
+    pub fn title(self) -> &'static str {
+        match self {
+            Plane::Axial => "Axial",
+            Plane::Coronal => "Coronal",
+            Plane::Sagittal => "Sagittal",
+            Plane::Stored => "As stored",
         }
     }
 

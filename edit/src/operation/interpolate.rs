@@ -7,6 +7,7 @@
 //! overlap may leave the middle empty. (Herman, Zheng, Bucholtz: Shape-based interpolation. IEEE
 //! Computer Graphics and Applications 12(3), 1992.)
 
+use lamina_io::squared_distances;
 use ndarray::Array3;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,6 @@ use super::Over;
 use crate::axis::Axis;
 use crate::bounds::Bounds;
 use crate::change::Change;
-use crate::distance::squared_distances;
 use crate::error::EditError;
 use crate::scene::{RowSpan, Scene, Stop};
 
@@ -135,8 +135,9 @@ impl Interpolate {
 fn signed_distances(scene: &Scene, slice: &Bounds, label: u8, axis: Axis) -> Array3<f64> {
     let mask = super::mask_of(scene, slice, label);
     let spacing_mm = scene.metric.spacing_mm();
-    let to_inside = squared_distances(&mask, spacing_mm, Some(axis), f64::INFINITY);
-    let to_outside = squared_distances(&mask.mapv(|on| !on), spacing_mm, Some(axis), f64::INFINITY);
+    let to_inside = squared_distances(&mask, spacing_mm, Some(axis.index()), f64::INFINITY);
+    let to_outside =
+        squared_distances(&mask.mapv(|on| !on), spacing_mm, Some(axis.index()), f64::INFINITY);
     let mut signed = to_inside;
     signed.zip_mut_with(&to_outside, |inside, outside| {
         *inside = if *inside > 0.0 { inside.sqrt() } else { -outside.sqrt() };

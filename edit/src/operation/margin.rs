@@ -4,11 +4,12 @@
 //! the label; shrinking gives up those that lie no farther than that from one that is not of the
 //! label. Beyond the border of the volume is neither. Distances are exact.
 
+use lamina_io::squared_distances;
 use serde::{Deserialize, Serialize};
 
 use super::{Over, Reach, mask_of, row_of};
+use crate::axis::Axis;
 use crate::change::Change;
-use crate::distance::squared_distances;
 use crate::error::EditError;
 use crate::label_set::LabelSet;
 use crate::scene::{Scene, Stop};
@@ -50,7 +51,7 @@ impl Margin {
             }
             let bounds = found.grown(by, &limit);
             let mask = mask_of(scene, &bounds, self.label);
-            let squared = squared_distances(&mask, spacing_mm, flat, far);
+            let squared = squared_distances(&mask, spacing_mm, flat.map(Axis::index), far);
             let gate = self.over.gate(gate, None);
             return scene.rewrite(&bounds, &gate, stop, |first, row| {
                 for (new, squared) in row.iter_mut().zip(row_of(&squared, &bounds, first)) {
@@ -62,7 +63,7 @@ impl Margin {
         }
         let bounds = found.grown([1; 3], &limit);
         let outside = mask_of(scene, &bounds, self.label).mapv(|on| !on);
-        let squared = squared_distances(&outside, spacing_mm, flat, far);
+        let squared = squared_distances(&outside, spacing_mm, flat.map(Axis::index), far);
         let gate = gate.over(LabelSet::from([self.label]));
         scene.rewrite(&bounds, &gate, stop, |first, row| {
             for (new, squared) in row.iter_mut().zip(row_of(&squared, &bounds, first)) {

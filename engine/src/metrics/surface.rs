@@ -12,7 +12,8 @@
 //! Reloaded do). ASSD and surface Dice pool both directions. Distances are exact
 //! and three-dimensional on the whole volume.
 
-use ndarray::{Array3, ArrayView3, Axis, s};
+use lamina_io::squared_distances;
+use ndarray::{Array3, ArrayView3, s};
 use serde::{Deserialize, Serialize};
 
 use super::report::quantile;
@@ -92,7 +93,7 @@ fn directed(from: &Array3<bool>, to: &Array3<bool>, spacing_mm: [f64; 3]) -> Opt
     if !to.iter().any(|&on| on) {
         return None;
     }
-    let squared = squared_distances(to, spacing_mm);
+    let squared = squared_distances(to, spacing_mm, None, f64::INFINITY);
     let mut distances: Vec<f64> = from
         .iter()
         .zip(&squared)
@@ -101,71 +102,6 @@ fn directed(from: &Array3<bool>, to: &Array3<bool>, spacing_mm: [f64; 3]) -> Opt
         .collect();
     distances.sort_by(f64::total_cmp);
     (!distances.is_empty()).then_some(distances)
-}
-
-/// Squared distance of every voxel to the nearest voxel of `targets`, exactly.
-///
-/// Felzenszwalb and Huttenlocher, Distance Transforms of Sampled Functions, 2012:
-/// the lower envelope of one parabola per voxel, an axis at a time.
-fn squared_distances(targets: &Array3<bool>, spacing_mm: [f64; 3]) -> Array3<f64> {
-    let mut squared = targets.mapv(|on| if on { 0.0 } else { f64::INFINITY });
-    let mut envelope = Envelope::default();
-    for (axis, step) in spacing_mm.into_iter().enumerate() {
-        for mut lane in squared.lanes_mut(Axis(axis)) {
-            let heights: Vec<f64> = lane.iter().copied().collect();
-            envelope.build(&heights, step);
-            envelope.read(&heights, step, |index, value| lane[index] = value);
-        }
-    }
-    squared
-}
-
-/// The lower envelope of parabolas with the same opening.
-#[derive(Default)]
-struct Envelope {
-    /// Which parabolas are on it, by index, from left to right.
-    centers: Vec<usize>,
-    /// From where on each of them is the lowest, in millimeters.
-    starts: Vec<f64>,
-}
-
-impl Envelope {
-    fn build(&mut self, heights: &[f64], step: f64) {
-        self.centers.clear();
-        self.starts.clear();
-        for (index, &height) in heights.iter().enumerate().filter(|(_, height)| height.is_finite())
-        {
-            let mut start = f64::NEG_INFINITY;
-            while let (Some(&last), Some(&last_start)) = (self.centers.last(), self.starts.last()) {
-                let (here, there) = (index as f64 * step, last as f64 * step);
-                start = ((height + here * here) - (heights[last] + there * there))
-                    / (2.0 * (here - there));
-                if start > last_start {
-                    break;
-                }
-                self.centers.pop();
-                self.starts.pop();
-                start = f64::NEG_INFINITY;
-            }
-            self.centers.push(index);
-            self.starts.push(start);
-        }
-    }
-
-    fn read(&self, heights: &[f64], step: f64, mut put: impl FnMut(usize, f64)) {
-        if self.centers.is_empty() {
-            return; // nothing in this lane yet: it stays infinite
-        }
-        let mut on = 0;
-        for index in 0..heights.len() {
-            let here = index as f64 * step;
-            while self.starts.get(on + 1).is_some_and(|&start| start <= here) {
-                on += 1;
-            }
-            let center = self.centers[on];
-            put(index, (here - center as f64 * step).powi(2) + heights[center]);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -221,7 +157,7 @@ mod tests {
         for index in [[0, 5, 3], [4, 0, 0], [2, 2, 6], [2, 3, 6], [1, 4, 1]] {
             targets[index] = true;
         }
-        let found = squared_distances(&targets, spacing);
+        let found = squared_distances(&targets, spacing, None, f64::INFINITY);
         for ((k, j, i), &squared) in found.indexed_iter() {
             let nearest = targets
                 .indexed_iter()

@@ -71,7 +71,7 @@ impl Canvases {
 
         let id = ui.scope_id().with(("pane", plane));
         let response = ui.interact(picture, id, Sense::click_and_drag());
-        let name = format!("{} slice {} of {}", plane.name(), slice + 1, view.slice.len);
+        let name = format!("{} slice {} of {}", plane.title(), slice + 1, view.slice.len);
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, name.clone()));
         let page = Page::new(&view, state, picture);
         let painter = ui.painter_at(picture);
@@ -164,7 +164,7 @@ impl Canvases {
         };
         match &mut canvas.texture {
             Some(texture) => texture.set(picture, options),
-            None => canvas.texture = Some(ctx.load_texture(view.plane.name(), picture, options)),
+            None => canvas.texture = Some(ctx.load_texture(view.plane.title(), picture, options)),
         }
         canvas.drawn = Some(drawing);
     }
@@ -285,7 +285,7 @@ fn annotate(
     let title = words(
         pane.min + vec2(8.0, 6.0),
         Align2::LEFT_TOP,
-        view.plane.name(),
+        view.plane.title(),
         style::of_plane(view.plane),
     );
     words(
@@ -353,7 +353,7 @@ fn strip_ui(
     let response = ui.interact(rect, id, Sense::click_and_drag());
     let (plane, last) = (view.plane, view.slice.len - 1);
     response.widget_info(|| {
-        egui::WidgetInfo::slider(true, (slice + 1) as f64, format!("{} slider", plane.name()))
+        egui::WidgetInfo::slider(true, (slice + 1) as f64, format!("{} slider", plane.title()))
     });
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, 0.0, Color32::from_rgb(20, 21, 24));

@@ -142,6 +142,31 @@ pub fn help_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) 
     }
 }
 
+/// Asks before labels are lost that are in no file.
+pub fn unsaved_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
+    let (Some(_), Some(layer)) = (&state.asking, &state.labels) else { return };
+    egui::Window::new("Labels are not saved")
+        .anchor(Align2::CENTER_CENTER, vec2(0.0, -60.0))
+        .collapsible(false)
+        .resizable(false)
+        .show(ctx, |ui| {
+            ui.label(format!("The labels from {} are in no file yet.", layer.origin));
+            ui.add_space(8.0);
+            ui.horizontal(|ui| {
+                if ui.button("Save first…").clicked() {
+                    commands.push(Command::LoseLabels(false));
+                    commands.push(Command::Do(Action::SaveLabels));
+                }
+                if ui.button("Discard labels").clicked() {
+                    commands.push(Command::LoseLabels(true));
+                }
+                if ui.button("Go back").clicked() {
+                    commands.push(Command::LoseLabels(false));
+                }
+            });
+        });
+}
+
 /// Draws a field to type a path into.
 pub fn typed_path_ui(
     ctx: &egui::Context,

@@ -1,42 +1,40 @@
 //! Exact Euclidean distance maps in millimeters.
 
 use ndarray::parallel::prelude::*;
-use ndarray::{Array3, ArrayViewMut2, Axis as Dimension};
-
-use crate::axis::Axis;
+use ndarray::{Array3, ArrayViewMut2, Axis};
 
 /// Squared distance in square millimeters of every voxel to the nearest for which `targets` is
 /// true; infinite where there is none, or none within `farthest_mm`.
 ///
 /// Felzenszwalb and Huttenlocher, Distance Transforms of Sampled Functions, 2012: the lower
-/// envelope of one parabola per voxel, an axis at a time. Across `flat`, if given, distances are
-/// infinite: each slice is by itself.
+/// envelope of one parabola per voxel, an axis at a time. Across axis `flat` of the array, if given,
+/// distances are infinite: each slice is by itself.
 ///
 /// # Shapes
 /// - `targets`: `[depth, height, width]`
 /// - `spacing_mm`: of the axes in this order
-pub(crate) fn squared_distances(
+pub fn squared_distances(
     targets: &Array3<bool>,
     spacing_mm: [f64; 3],
-    flat: Option<Axis>,
+    flat: Option<usize>,
     farthest_mm: f64,
 ) -> Array3<f64> {
     let farthest = farthest_mm * farthest_mm * (1.0 + 1e-9);
     let mut squared = targets.mapv(|on| if on { 0.0 } else { f64::INFINITY });
-    if flat != Some(Axis::Width) {
+    if flat != Some(2) {
         let step = spacing_mm[2];
-        squared.axis_iter_mut(Dimension(0)).into_par_iter().for_each(|mut slice| {
+        squared.axis_iter_mut(Axis(0)).into_par_iter().for_each(|mut slice| {
             for mut row in slice.rows_mut() {
                 scan(row.as_slice_mut().unwrap_or_default(), step, farthest);
             }
         });
     }
-    if flat != Some(Axis::Height) && targets.dim().1 > 1 {
-        let slices = squared.axis_iter_mut(Dimension(0)).into_par_iter();
+    if flat != Some(1) && targets.dim().1 > 1 {
+        let slices = squared.axis_iter_mut(Axis(0)).into_par_iter();
         slices.for_each(|slice| lower(slice, spacing_mm[1], farthest));
     }
-    if flat != Some(Axis::Depth) && targets.dim().0 > 1 {
-        let slices = squared.axis_iter_mut(Dimension(1)).into_par_iter();
+    if flat != Some(0) && targets.dim().0 > 1 {
+        let slices = squared.axis_iter_mut(Axis(1)).into_par_iter();
         slices.for_each(|slice| lower(slice, spacing_mm[0], farthest));
     }
     squared
@@ -125,18 +123,17 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Random;
 
     const SPACING_MM: [f64; 3] = [2.5, 0.9, 0.7];
 
-    fn by_definition(targets: &Array3<bool>, flat: Option<Axis>, farthest_mm: f64) -> Array3<f64> {
+    fn by_definition(targets: &Array3<bool>, flat: Option<usize>, farthest_mm: f64) -> Array3<f64> {
         Array3::from_shape_fn(targets.dim(), |(k, j, i)| {
             let here = [k, j, i];
             let squared = targets
                 .indexed_iter()
                 .filter(|(_, on)| **on)
                 .map(|((k, j, i), _)| [k, j, i])
-                .filter(|there| flat.is_none_or(|axis| here[axis.index()] == there[axis.index()]))
+                .filter(|there| flat.is_none_or(|axis| here[axis] == there[axis]))
                 .map(|there| {
                     (0..3)
                         .map(|a| ((here[a] as f64 - there[a] as f64) * SPACING_MM[a]).powi(2))
@@ -149,12 +146,16 @@ mod tests {
 
     #[test]
     fn distances_are_exact_whole_by_slice_and_cut_off() {
-        let mut random = Random::new(5);
+        let mut state = 5_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % end
+        };
         for round in 0..60 {
-            let shape = [1 + random.below(6), 1 + random.below(9), 1 + random.below(9)];
-            let rare = 1 + random.below(40);
-            let targets = Array3::from_shape_fn(shape, |_| random.below(rare) == 0);
-            let flat = [None, Some(Axis::Depth), Some(Axis::Height), Some(Axis::Width)][round % 4];
+            let shape = [1 + below(6), 1 + below(9), 1 + below(9)];
+            let rare = 1 + below(40);
+            let targets = Array3::from_shape_fn(shape, |_| below(rare) == 0);
+            let flat = [None, Some(0), Some(1), Some(2)][round % 4];
             let farthest_mm = if round % 3 == 0 { f64::INFINITY } else { 3.1 };
             let found = squared_distances(&targets, SPACING_MM, flat, farthest_mm);
             let expected = by_definition(&targets, flat, farthest_mm);
