@@ -1,10 +1,14 @@
 //! Labels over a volume: on its grid, with a name and a color for each.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use lamina_edit::Session;
+use lamina_engine::preprocess::Placement;
 use lamina_io::dataset::Class;
-use lamina_io::{Geometry, GridMismatch, LabelVolume};
-use ndarray::{Array3, Axis, Zip};
+use lamina_io::{Geometry, GridMismatch, LabelVolume, SourceHeader, Volume};
+use ndarray::{Array3, ArrayView2, Axis, Zip};
 
 use super::pixels::Rgb;
 
@@ -33,75 +37,215 @@ pub struct LabelClass {
     pub color: Rgb,
     /// Whether it is painted at all.
     pub visible: bool,
-    /// How many voxels have it.
-    pub voxels: u64,
 }
 
-/// Labels on the grid of the volume that is open.
-#[derive(Debug, Clone)]
+/// Labels while a model makes them, slice by slice.
+struct Live {
+    labels: Arc<Array3<u8>>,
+    counts: [u64; 256],
+    revision: u64,
+}
+
+/// What a picture of a slice with labels was made of: the same as long as they look the same.
+pub type Stamp = [u64; 4];
+
+/// Labels on the grid of the volume that is open: what was opened, made by a model or drawn, with
+/// everything that can be undone.
 pub struct LabelLayer {
-    /// The labels.
-    pub volume: LabelVolume,
     /// The labels that have a row, by value; never the background.
     pub classes: Vec<LabelClass>,
-    /// Changes with every change of the labels or of how they look.
-    pub revision: u64,
     /// Where they come from: "hippocampus-unet", or the name of a file.
     pub origin: String,
-    /// Whether they are in no file yet.
-    pub unsaved: bool,
+    session: Session,
+    source: SourceHeader,
+    live: Option<Live>,
+    /// Another number for every layer.
+    id: u64,
+    /// Counts changes of how the labels look.
+    looks: u64,
+    /// The last step of what is in a file; none where nothing is.
+    saved: Option<u64>,
 }
 
 impl LabelLayer {
     /// A layer with rows for the labels that `volume` has and for `known`, whose place in the
-    /// list is their label, background first.
+    /// list is their label, background first. They count as saved.
     pub fn new(volume: LabelVolume, known: &[Class], origin: String) -> Self {
-        let counts = volume.counts();
-        Self::with_counts(volume, known, origin, &counts)
-    }
-
-    /// [`new`](Self::new) for whom has counted already.
-    pub fn with_counts(
-        volume: LabelVolume,
-        known: &[Class],
-        origin: String,
-        counts: &BTreeMap<u8, u64>,
-    ) -> Self {
-        let rows = (0..=255_u8).zip(known).skip(1).map(|(value, class)| LabelClass {
-            value,
-            name: class.name.clone(),
-            color: class.color,
-            visible: true,
-            voxels: 0,
-        });
-        let mut layer =
-            Self { volume, classes: rows.collect(), revision: 0, origin, unsaved: false };
-        layer.add(counts);
+        let source = volume.source.clone();
+        let mut layer = Self::with_session(Session::new(volume), source, origin);
+        layer.name_labels(known);
         layer
     }
 
-    /// Other labels, counted already; names and colors stay.
-    pub fn replace(&mut self, volume: LabelVolume, counts: &BTreeMap<u8, u64>) {
-        self.volume = volume;
-        for class in &mut self.classes {
-            class.voxels = 0;
-        }
-        self.add(counts);
-        self.revision += 1;
+    fn with_session(session: Session, source: SourceHeader, origin: String) -> Self {
+        static LAYERS: AtomicU64 = AtomicU64::new(0);
+        let mut layer = Self {
+            classes: Vec::new(),
+            origin,
+            session,
+            source,
+            live: None,
+            id: LAYERS.fetch_add(1, Ordering::Relaxed),
+            looks: 0,
+            saved: Some(0),
+        };
+        layer.add_rows();
+        layer
     }
 
-    /// Adds voxels that got labels; labels that turn up get a row.
-    pub fn add(&mut self, counts: &BTreeMap<u8, u64>) {
-        for (&value, &voxels) in counts.iter().filter(|(value, _)| **value != 0) {
-            if let Some(class) = self.classes.iter_mut().find(|class| class.value == value) {
-                class.voxels += voxels;
-                continue;
-            }
-            let color = COLORS[(usize::from(value) - 1) % COLORS.len()];
-            let name = format!("Label {value}");
-            self.classes.push(LabelClass { value, name, color, visible: true, voxels });
+    /// An empty layer over a volume, whose image values tools may ask for.
+    pub fn empty(image: &Arc<Volume>) -> Self {
+        let geometry = image.geometry.clone();
+        let labels = Array3::zeros(geometry.shape());
+        let volume = LabelVolume { labels, geometry, source: image.source.clone() };
+        let mut layer = Self::new(volume, &[], "hand".to_owned());
+        layer.lie_over(image);
+        layer
+    }
+
+    /// Goes on with labels that are being edited.
+    pub fn resume(session: Session, source: SourceHeader, origin: String) -> Self {
+        let mut layer = Self::with_session(session, source, origin);
+        layer.saved = None;
+        layer
+    }
+
+    /// Lets tools ask for the values of the image; one on another grid is left aside.
+    pub fn lie_over(&mut self, image: &Arc<Volume>) {
+        let _ = self.session.set_image(Some(image.clone()));
+    }
+
+    /// The labels, `[depth, height, width]`: as a model makes them, while one does.
+    pub fn labels(&self) -> &Array3<u8> {
+        self.live.as_ref().map_or_else(|| self.session.labels(), |live| &live.labels)
+    }
+
+    /// Where they are.
+    pub fn geometry(&self) -> &Geometry {
+        self.session.geometry()
+    }
+
+    /// The labels with everything that a file of them says; a copy.
+    pub fn volume(&self) -> LabelVolume {
+        let (geometry, source) = (self.geometry().clone(), self.source.clone());
+        LabelVolume { labels: self.labels().clone(), geometry, source }
+    }
+
+    /// What was done, and what tools may do.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Changes the labels through their session.
+    pub fn edit<T>(&mut self, change: impl FnOnce(&mut Session) -> T) -> T {
+        let answer = change(&mut self.session);
+        self.add_rows();
+        answer
+    }
+
+    /// Whether there is anything that is in no file.
+    pub fn is_unsaved(&self) -> bool {
+        self.live.is_some() || self.saved != Some(self.step())
+    }
+
+    /// The last step that stands, to tell what is saved: 0 where there is none.
+    pub fn step(&self) -> u64 {
+        self.session.undoable().map_or(0, |step| step.number)
+    }
+
+    /// Notes that the labels as they were after a step are in a file.
+    pub fn saved_at(&mut self, step: u64) {
+        self.saved = Some(step);
+    }
+
+    /// Changes with every change of the labels.
+    pub fn revision(&self) -> Stamp {
+        let live = self.live.as_ref().map_or(0, |live| live.revision + 1);
+        [self.id, self.looks, live, self.session.revision()]
+    }
+
+    /// Changes when a slice across a voxel axis (0 for i, 2 for k) looks different.
+    pub fn slice_stamp(&self, axis: usize, index: usize) -> Stamp {
+        let mut stamp = self.revision();
+        stamp[3] = self.session.slice_revision(edit_axis(axis), index);
+        stamp
+    }
+
+    /// Begins to take slices of a model, over the labels that there are.
+    pub fn begin_live(&mut self) {
+        let counts = std::array::from_fn(|label| self.session.tally().count(label as u8));
+        let labels = Arc::new(self.session.labels().clone());
+        self.live = Some(Live { labels, counts, revision: 0 });
+    }
+
+    /// Puts a slice of a model there.
+    pub fn take_slice(&mut self, index: usize, labels: ArrayView2<'_, u8>, placement: &Placement) {
+        let Some(live) = &mut self.live else { return };
+        let axis = Axis(2 - placement.slice_axis());
+        let at = placement.voxel_of_slice(index);
+        live.labels.index_axis(axis, at).for_each(|label| live.counts[usize::from(*label)] -= 1);
+        placement.write_slice(index, labels, Arc::make_mut(&mut live.labels).view_mut());
+        live.labels.index_axis(axis, at).for_each(|label| live.counts[usize::from(*label)] += 1);
+        live.revision += 1;
+        self.add_rows();
+    }
+
+    /// All that a model made, or the tidied labels in place of it, to become one step. They stay
+    /// on the screen until [`end_live`](Self::end_live).
+    pub fn made_live(&mut self, tidied: Option<Array3<u8>>) -> Option<Arc<Array3<u8>>> {
+        let live = self.live.as_mut()?;
+        if let Some(tidied) = tidied {
+            live.labels = Arc::new(tidied);
+            live.revision += 1;
+        }
+        Some(live.labels.clone())
+    }
+
+    /// Shows the labels themselves again.
+    pub fn end_live(&mut self) {
+        self.live = None;
+        self.looks += 1;
+        self.add_rows();
+    }
+
+    /// Names and colors for labels, by their place in the list, background first.
+    pub fn name_labels(&mut self, known: &[Class]) {
+        for (value, class) in (0..=255_u8).zip(known).skip(1) {
+            self.classes.retain(|row| row.value != value);
+            let (name, color) = (class.name.clone(), class.color);
+            self.classes.push(LabelClass { value, name, color, visible: true });
         }
         self.classes.sort_by_key(|class| class.value);
+        self.looks += 1;
+    }
+
+    /// Changes a row.
+    pub fn change_row(&mut self, value: u8, change: impl FnOnce(&mut LabelClass)) {
+        if let Some(class) = self.classes.iter_mut().find(|class| class.value == value) {
+            change(class);
+            self.looks += 1;
+        }
+    }
+
+    /// Gives a row to a label that has none.
+    pub fn add_row(&mut self, value: u8) {
+        if value == 0 || self.class(value).is_some() {
+            return;
+        }
+        let color = COLORS[(usize::from(value) - 1) % COLORS.len()];
+        let name = format!("Label {value}");
+        self.classes.push(LabelClass { value, name, color, visible: true });
+        self.classes.sort_by_key(|class| class.value);
+        self.looks += 1;
+    }
+
+    /// Gives a row to each label that turned up.
+    fn add_rows(&mut self) {
+        for value in 1..=255 {
+            if self.count(value) > 0 {
+                self.add_row(value);
+            }
+        }
     }
 
     /// The row of a label.
@@ -109,10 +253,29 @@ impl LabelLayer {
         self.classes.iter().find(|class| class.value == value)
     }
 
-    /// Volume of a row in milliliters, where the spacing is known.
-    pub fn volume_ml(&self, class: &LabelClass) -> Option<f64> {
-        Some(self.volume.geometry.voxel_volume_ml()? * class.voxels as f64)
+    /// How many voxels have a label.
+    pub fn count(&self, value: u8) -> u64 {
+        match &self.live {
+            Some(live) => live.counts[usize::from(value)],
+            None => self.session.tally().count(value),
+        }
     }
+
+    /// Volume of a label in milliliters, where the spacing is known.
+    pub fn volume_ml(&self, value: u8) -> Option<f64> {
+        Some(self.geometry().voxel_volume_ml()? * self.count(value) as f64)
+    }
+}
+
+impl fmt::Debug for LabelLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LabelLayer").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+/// A voxel axis (0 for i, 2 for k) as the tools count them.
+pub fn edit_axis(axis: usize) -> lamina_edit::Axis {
+    lamina_edit::Axis::ALL[2 - axis]
 }
 
 /// Labels brought to another grid, and whether that took resampling.
@@ -200,6 +363,6 @@ mod tests {
         let layer = LabelLayer::new(one_voxel([1, 1, 2], [0, 0, 1], affine), &known, "x".into());
         assert_eq!(layer.classes.len(), 1);
         assert_eq!(layer.classes[0].name, "Label 3");
-        assert_eq!(layer.volume_ml(&layer.classes[0]), Some(1.0));
+        assert_eq!(layer.volume_ml(3), Some(1.0));
     }
 }

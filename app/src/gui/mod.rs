@@ -1,7 +1,7 @@
 //! The window: see volumes, segment them, and see what came of it.
 //!
 //! `state.rs` is what it knows, `view/` draws it and pushes what the user wants as a
-//! [`command::Command`], `desktop.rs` runs commands and takes in what jobs have done. Files are
+//! [`command::Command`], `desktop/` runs commands and takes in what jobs have done. Files are
 //! left to `lamina-io`, networks to `lamina-engine`.
 
 pub mod command;

@@ -1,6 +1,5 @@
 //! Segmenting what is open, slice by slice, the one in view first. Runs as a job.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +9,7 @@ use lamina_engine::error::EngineError;
 use lamina_engine::inference::{LargestComponent, keep_largest_component, label_batches};
 use lamina_engine::observer::Flow;
 use lamina_engine::preprocess::{Placement, Preprocessor};
-use lamina_io::{LabelVolume, Volume};
+use lamina_io::Volume;
 use ndarray::{Array2, Array3, Axis};
 
 use super::job::Worker;
@@ -85,8 +84,8 @@ pub enum SegmentEvent {
     },
     /// Some slices are done.
     Slices(Vec<SliceResult>),
-    /// All are done; the labels again, counted, where they were tidied up as a whole.
-    Finished(Option<Box<(LabelVolume, BTreeMap<u8, u64>)>>),
+    /// All are done; the labels again where they were tidied up as a whole.
+    Finished(Option<Array3<u8>>),
     /// It did not work.
     Failed(String),
 }
@@ -166,9 +165,7 @@ fn run(
         if worker.stopped() { Flow::Stop } else { Flow::Continue }
     })?;
     let labels = all.map(|all| {
-        let labels = keep_largest_component(prepared.undo(all.view()), config.largest_component);
-        let counts = labels.counts();
-        Box::new((labels, counts))
+        keep_largest_component(prepared.undo(all.view()), config.largest_component).labels
     });
     worker.send(SegmentEvent::Finished(labels));
     Ok(())

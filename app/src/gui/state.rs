@@ -240,6 +240,8 @@ pub struct State {
     pub opening: Option<Activity>,
     /// What is being segmented.
     pub segmenting: Option<Activity>,
+    /// What is being worked out on the labels.
+    pub correcting: Option<Activity>,
     /// The models that there are.
     pub models: Vec<ModelChoice>,
     /// The one that is chosen.
@@ -276,6 +278,7 @@ impl Default for State {
             notices: Vec::new(),
             opening: None,
             segmenting: None,
+            correcting: None,
             models: Vec::new(),
             model: 0,
             study: None,
@@ -302,7 +305,7 @@ impl State {
 
     /// Whether there are labels that are in no file.
     pub fn has_unsaved_labels(&self) -> bool {
-        self.labels.as_ref().is_some_and(|layer| layer.unsaved)
+        self.labels.as_ref().is_some_and(LabelLayer::is_unsaved)
     }
 
     /// Where `plane` keeps how it is looked at.

@@ -9,6 +9,7 @@ use eframe::egui::{
 
 use super::style;
 use crate::gui::command::Command;
+use crate::gui::labels::Stamp;
 use crate::gui::pixels::{Edge, Paint, Rgb, gray, outlines, paint};
 use crate::gui::plane::{Plane, PlaneView};
 use crate::gui::shades::{Shades, Window};
@@ -47,7 +48,7 @@ struct Drawing {
     plane: Plane,
     window: Window,
     inverted: bool,
-    labels: Option<(u64, f32, Drawn)>,
+    labels: Option<(Stamp, f32, Drawn)>,
     doubt: Option<u64>,
 }
 
@@ -112,7 +113,10 @@ impl Canvases {
             plane: view.plane,
             window: state.window,
             inverted: state.inverted,
-            labels: layer.map(|layer| (layer.revision, state.overlay.opacity, state.overlay.drawn)),
+            labels: layer.map(|layer| {
+                let stamp = layer.slice_stamp(view.slice.axis, view.slice.voxel(slice));
+                (stamp, state.overlay.opacity, state.overlay.drawn)
+            }),
             doubt: doubt.map(|doubt| doubt.revision),
         };
         let canvas = &mut self.panes[State::pane_index(view.plane)];
@@ -140,15 +144,14 @@ impl Canvases {
                 paints[usize::from(class.value)] = (class.color, opacity);
             }
             if state.overlay.drawn != Drawn::Outline {
-                paint(&layer.volume.labels, view, slice, &paints, &mut self.pixels);
+                paint(layer.labels(), view, slice, &paints, &mut self.pixels);
             }
             if state.overlay.drawn != Drawn::Fill {
                 let mut shown = [false; 256];
                 for class in layer.classes.iter().filter(|class| class.visible) {
                     shown[usize::from(class.value)] = true;
                 }
-                canvas.edges =
-                    outlines(&layer.volume.labels, view, slice, |l| shown[usize::from(l)]);
+                canvas.edges = outlines(layer.labels(), view, slice, |l| shown[usize::from(l)]);
             }
         }
         if let Some(doubt) = doubt {

@@ -162,10 +162,10 @@ fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             if ui.color_edit_button_srgb(&mut color).changed() {
                 commands.push(Command::ColorLabel(class.value, color));
             }
-            let size = match layer.volume_ml(class) {
+            let size = match layer.volume_ml(class.value) {
                 Some(ml) if ml >= 100.0 => format!("{ml:.0} ml"),
                 Some(ml) => format!("{ml:.2} ml"),
-                None => format!("{} px", class.voxels),
+                None => format!("{} px", layer.count(class.value)),
             };
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 ui.label(size);

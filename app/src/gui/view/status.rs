@@ -10,7 +10,7 @@ use crate::gui::state::{Activity, RESEARCH_USE, State};
 pub fn status_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.add_space(2.0);
     ui.horizontal(|ui| {
-        match state.segmenting.as_ref().or(state.opening.as_ref()) {
+        match state.segmenting.as_ref().or(state.opening.as_ref()).or(state.correcting.as_ref()) {
             Some(activity) => activity_ui(ui, activity, commands),
             None => {
                 ui.label(readout(state).unwrap_or_default());
@@ -65,7 +65,7 @@ pub fn readout(state: &State) -> Option<String> {
     };
     let mut text = format!("{place}{position}voxel {i}, {j}, {k}   value {value}");
     if let Some(layer) = &state.labels {
-        let label = layer.volume.labels[[k, j, i]];
+        let label = layer.labels()[[k, j, i]];
         if let Some(class) = layer.class(label) {
             text.push_str("   label ");
             text.push_str(&class.name);

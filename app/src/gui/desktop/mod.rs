@@ -1,0 +1,317 @@
+//! Runs commands and takes in what jobs have sent: the only place that changes the state.
+
+mod correcting;
+mod dialogs;
+mod navigating;
+mod opening;
+mod saving;
+mod segmenting;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use eframe::egui;
+
+use self::correcting::Correcting;
+use self::dialogs::{Chosen, Dialog};
+use self::saving::Saved;
+use self::segmenting::Segmenting;
+use super::command::{Action, Command};
+use super::job::{Job, Wake};
+use super::open::{OpenEvent, OpenRequest};
+use super::segment::ModelChoice;
+use super::state::{Layout, Notice, PaneState, Purpose, State};
+use super::view::{self, Canvases};
+
+/// The window: its state, its jobs, and what is drawn with.
+pub struct Desktop {
+    /// What it knows.
+    pub state: State,
+    context: Arc<OnceLock<egui::Context>>,
+    opening: Option<Job<OpenEvent>>,
+    segmenting: Segmenting,
+    correcting: Correcting,
+    dialog: Option<Job<Chosen>>,
+    saving: Option<Job<Saved>>,
+    canvases: Canvases,
+    ids: u64,
+    leaving: bool,
+}
+
+impl Desktop {
+    /// A window that knows these models and opens `paths`, the first of them as the image.
+    pub fn new(models: Vec<ModelChoice>, paths: Vec<PathBuf>) -> Self {
+        let mut desktop = Self {
+            state: State { models, ..State::default() },
+            context: Arc::default(),
+            opening: None,
+            segmenting: Segmenting::default(),
+            correcting: Correcting::default(),
+            dialog: None,
+            saving: None,
+            canvases: Canvases::default(),
+            ids: 0,
+            leaving: false,
+        };
+        if !paths.is_empty() {
+            desktop.open(OpenRequest { paths, ..OpenRequest::default() });
+        }
+        desktop.preload();
+        desktop
+    }
+
+    /// Takes in what happened since the last frame.
+    pub fn logic(&mut self, ctx: &egui::Context) {
+        if self.context.set(ctx.clone()).is_ok() {
+            view::style::apply(ctx);
+        }
+        self.take_openings();
+        self.take_slices();
+        self.take_corrections();
+        self.take_dialog();
+        self.take_saving();
+        let mut commands = view::keys::pressed(ctx, &self.state);
+        let dropped: Vec<PathBuf> = ctx.input(|input| {
+            input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()
+        });
+        if !dropped.is_empty() {
+            commands.push(Command::Open(dropped));
+        }
+        if ctx.input(|input| input.viewport().close_requested()) && !self.leaving {
+            // Whether it may be closed is found out first.
+            ctx.send_viewport_cmd(egui::ViewportCommand::CancelClose);
+            commands.push(Command::Do(Action::Quit));
+        }
+        self.run_all(commands, ctx);
+    }
+
+    /// Draws everything, then runs what the user asked for.
+    pub fn ui(&mut self, ui: &mut egui::Ui) {
+        let mut commands = Vec::new();
+        let hover = view::window_ui(ui, &self.state, &mut self.canvases, &mut commands);
+        if hover != self.state.hover {
+            self.state.hover = hover;
+            ui.ctx().request_repaint(); // the status line was drawn before
+        }
+        if let Some(hover) = hover {
+            self.state.focus = hover.plane;
+        }
+        view::dialogs::unsaved_ui(ui.ctx(), &self.state, &mut commands);
+        if let Some((typed, purpose)) = &mut self.state.typed_path {
+            view::dialogs::typed_path_ui(ui.ctx(), typed, *purpose, &mut commands);
+        }
+        let ctx = ui.ctx().clone();
+        self.run_all(commands, &ctx);
+    }
+
+    /// Whether anything runs.
+    pub fn busy(&self) -> bool {
+        self.opening.is_some()
+            || self.segmenting.is_running()
+            || self.correcting.is_running()
+            || self.saving.is_some()
+    }
+
+    fn run_all(&mut self, commands: Vec<Command>, ctx: &egui::Context) {
+        for command in commands {
+            self.run(command);
+            ctx.request_repaint();
+        }
+        if self.leaving {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+        }
+    }
+
+    /// Does what the user wants, or asks first where labels that were not saved would be lost.
+    pub fn run(&mut self, command: Command) {
+        if command.replaces_labels() && self.state.has_unsaved_labels() {
+            self.state.asking = Some(command);
+        } else {
+            self.run_unasked(command);
+        }
+    }
+
+    fn run_unasked(&mut self, command: Command) {
+        match command {
+            Command::LoseLabels(lose) => {
+                let asked = self.state.asking.take();
+                if let Some(command) = asked.filter(|_| lose) {
+                    self.run_unasked(command);
+                }
+            }
+            Command::Do(action) => self.act(action),
+            Command::Open(paths) => {
+                self.state.typed_path = None;
+                let over = self.grid();
+                self.open(OpenRequest { paths, over, ..OpenRequest::default() });
+            }
+            Command::OpenLabels(path) => {
+                self.state.typed_path = None;
+                let over = self.grid();
+                let paths = vec![path];
+                self.open(OpenRequest { paths, over, as_labels: true, series: None });
+            }
+            Command::OpenSeries(number) => {
+                if let Some(study) = self.state.study.take() {
+                    let paths = vec![study.folder];
+                    self.open(OpenRequest {
+                        paths,
+                        series: Some(number),
+                        ..OpenRequest::default()
+                    });
+                }
+            }
+            Command::CloseSeries => {
+                self.state.study = None;
+                self.state.typed_path = None;
+            }
+            Command::GoTo(mm) => self.state.crosshair_mm = mm,
+            Command::Slice(plane, slice) => self.go_to_slice(plane, slice),
+            Command::Window(window) => self.state.window = window,
+            Command::Preset(index) => {
+                if let Some(preset) =
+                    self.state.image.as_ref().and_then(|image| image.presets.get(index))
+                {
+                    self.state.window = preset.window;
+                }
+            }
+            Command::Zoom(plane, factor, around) => self.zoom(plane, factor, around),
+            Command::Pan(plane, by) => self.pan(plane, by),
+            Command::ShowLabel(value, visible) => {
+                self.change_row(value, |row| row.visible = visible);
+            }
+            Command::ColorLabel(value, color) => {
+                self.change_row(value, |row| row.color = color);
+            }
+            Command::Opacity(opacity) => self.state.overlay.opacity = opacity.clamp(0.0, 1.0),
+            Command::Dismiss(id) => self.state.notices.retain(|notice| notice.id != id),
+            Command::Enlarge(plane) => {
+                self.state.focus = plane;
+                self.state.layout = match self.state.layout {
+                    Layout::One => Layout::Four,
+                    Layout::Three | Layout::Four => Layout::One,
+                };
+            }
+            Command::SaveLabels(path) => self.save_labels(path),
+            Command::Model(index) => self.choose_model(index),
+        }
+    }
+
+    fn change_row(&mut self, value: u8, change: impl FnOnce(&mut super::labels::LabelClass)) {
+        if let Some(layer) = &mut self.state.labels {
+            layer.change_row(value, change);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let state = &mut self.state;
+        let focus = state.focus;
+        match action {
+            Action::OpenFile => self.choose(Dialog::File),
+            Action::OpenFolder => self.choose(Dialog::Folder),
+            Action::OpenLabels => self.choose(Dialog::Labels),
+            Action::SaveLabels => self.choose(Dialog::Save),
+            Action::OpenPath => state.typed_path = Some((String::new(), Purpose::Open)),
+            Action::Close => self.close(),
+            Action::Quit => self.leaving = true,
+            Action::Segment => self.segment(),
+            Action::Cancel => self.cancel(),
+            Action::NextDoubtful => self.go_to_doubtful(true),
+            Action::PreviousDoubtful => self.go_to_doubtful(false),
+            Action::ToggleLabels => state.overlay.labels = !state.overlay.labels,
+            Action::ToggleFill => state.overlay.drawn = state.overlay.drawn.next(),
+            Action::MoreOpaque => state.overlay.opacity = (state.overlay.opacity + 0.1).min(1.0),
+            Action::LessOpaque => state.overlay.opacity = (state.overlay.opacity - 0.1).max(0.0),
+            Action::ToggleDoubt => state.overlay.doubt = !state.overlay.doubt,
+            Action::ToggleAnnotations => state.annotations = !state.annotations,
+            Action::Invert => state.inverted = !state.inverted,
+            Action::ResetWindow => self.run(Command::Preset(0)),
+            Action::ResetView => state.panes = [PaneState::default(); 3],
+            Action::CenterCrosshair => self.canvases.center_on_crosshair(&mut self.state),
+            Action::NextSlice => self.scroll(focus, 1),
+            Action::PreviousSlice => self.scroll(focus, -1),
+            Action::FiveOn => self.scroll(focus, 5),
+            Action::FiveBack => self.scroll(focus, -5),
+            Action::FirstSlice => self.go_to_slice(focus, 0),
+            Action::LastSlice => self.go_to_slice(focus, usize::MAX),
+            Action::FourPanes => state.layout = Layout::Four,
+            Action::ThreePanes => state.layout = Layout::Three,
+            Action::OnePane => state.layout = Layout::One,
+            Action::Help => state.help = !state.help,
+        }
+    }
+
+    fn close(&mut self) {
+        self.forget_labels();
+        self.opening = None;
+        self.state.opening = None;
+        self.state.image = None;
+    }
+
+    /// Takes the labels away, with whatever works on them.
+    fn forget_labels(&mut self) {
+        self.segmenting.stop();
+        self.state.segmenting = None;
+        self.correcting.stop();
+        self.state.correcting = None;
+        self.state.labels = None;
+        self.state.doubt = None;
+    }
+
+    fn cancel(&mut self) {
+        if self.state.asking.take().is_some() {
+            return;
+        }
+        if self.state.help || self.state.study.is_some() || self.state.typed_path.is_some() {
+            self.state.help = false;
+            self.state.study = None;
+            self.state.typed_path = None;
+        } else if self.segmenting.is_running() {
+            self.end_segmenting(None);
+            self.notice("Stopped; the slices that are done keep their labels.");
+        } else if self.opening.take().is_some() {
+            self.state.opening = None;
+            self.notice("Stopped opening.");
+        }
+    }
+
+    fn wake(&self) -> Wake {
+        let context = self.context.clone();
+        Arc::new(move || {
+            if let Some(context) = context.get() {
+                context.request_repaint();
+            }
+        })
+    }
+
+    fn notice(&mut self, text: impl Into<String>) {
+        self.say(false, text.into());
+    }
+
+    fn problem(&mut self, text: impl Into<String>) {
+        self.say(true, text.into());
+    }
+
+    fn say(&mut self, is_problem: bool, text: String) {
+        self.ids += 1;
+        self.state.notices.retain(|notice| notice.text != text);
+        self.state.notices.push(Notice { id: self.ids, is_problem, text });
+        if self.state.notices.len() > 4 {
+            self.state.notices.remove(0);
+        }
+    }
+
+    fn grid(&self) -> Option<lamina_io::Geometry> {
+        self.state.image.as_ref().map(|image| image.volume.geometry.clone())
+    }
+}
+
+impl eframe::App for Desktop {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        Self::logic(self, ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        Self::ui(self, ui);
+    }
+}

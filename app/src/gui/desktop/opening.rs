@@ -1,0 +1,77 @@
+//! Opening, and what it brings.
+
+use std::sync::Arc;
+
+use super::Desktop;
+use crate::gui::job::{Job, News};
+use crate::gui::open::{OpenEvent, OpenRequest, Opened, open};
+use crate::gui::plane::Plane;
+use crate::gui::shades::Window;
+use crate::gui::state::{Activity, OpenImage, PaneState};
+
+/// Files that are remembered until the program ends.
+const RECENT: usize = 10;
+
+impl Desktop {
+    pub(super) fn open(&mut self, request: OpenRequest) {
+        if let Some(first) = request.paths.first().filter(|_| request.series.is_none()) {
+            self.state.recent.retain(|path| path != first);
+            self.state.recent.insert(0, first.clone());
+            self.state.recent.truncate(RECENT);
+        }
+        self.state.study = None;
+        self.state.opening = Some(Activity::new("Opening"));
+        self.opening = Some(Job::start(
+            self.wake(),
+            |reason| OpenEvent::Failed(format!("Cannot open: the reader failed: {reason}")),
+            move |worker| open(&request, worker),
+        ));
+    }
+
+    pub(super) fn take_openings(&mut self) {
+        while let Some(job) = &self.opening {
+            match job.news() {
+                News::Nothing => return,
+                News::Over => {
+                    self.opening = None;
+                    self.state.opening = None;
+                }
+                News::Event(OpenEvent::Progress(done, total)) => {
+                    if let Some(activity) = &mut self.state.opening {
+                        activity.done = Some(done as f32 / total.max(1) as f32);
+                    }
+                }
+                News::Event(OpenEvent::Image(opened)) => self.show(*opened),
+                News::Event(OpenEvent::Labels(layer)) => {
+                    self.forget_labels();
+                    let mut layer = *layer;
+                    if let Some(image) = &self.state.image {
+                        layer.lie_over(&image.volume);
+                    }
+                    self.state.labels = Some(layer);
+                    self.state.overlay.labels = true;
+                }
+                News::Event(OpenEvent::Choose(study)) => self.state.study = Some(study),
+                News::Event(OpenEvent::Notice(text)) => self.notice(text),
+                News::Event(OpenEvent::Failed(text)) => self.problem(text),
+            }
+        }
+    }
+
+    fn show(&mut self, opened: Opened) {
+        self.forget_labels();
+        self.ids += 1;
+        let Opened { volume, name, views, presets, path } = opened;
+        let [depth, height, width] = volume.shape();
+        let middle = [width, height, depth].map(|n| (n / 2) as f64);
+        let state = &mut self.state;
+        state.crosshair_mm = volume.geometry.ras_from_index().apply(middle);
+        state.window = presets.first().map_or(Window { center: 0.5, width: 1.0 }, |p| p.window);
+        state.inverted = false;
+        state.panes = [PaneState::default(); 3];
+        state.focus = views.first().map_or(Plane::Axial, |view| view.plane);
+        state.hover = None;
+        state.image =
+            Some(OpenImage { volume: Arc::new(volume), name, views, presets, path, id: self.ids });
+    }
+}
