@@ -378,7 +378,7 @@ fn labels_that_are_in_no_file_are_not_lost_unasked() {
     assert!(!window.state().state.has_unsaved_labels());
 
     let layer = window.state_mut().state.labels.as_mut().unwrap();
-    let undone = layer.edit(|session| session.undo()).unwrap();
+    let undone = layer.edit(lamina_edit::Session::undo).unwrap();
     assert!(undone.voxels > 0);
     window.state_mut().run(Command::Do(Action::Close));
     window.run_steps(3);

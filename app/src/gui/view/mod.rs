@@ -1,11 +1,15 @@
 //! What the window looks like. Views read the state and push commands; nothing here changes it.
 
+pub mod annotations;
 pub mod canvas;
 pub mod dialogs;
 pub mod keys;
 pub mod menu;
+pub mod page;
+pub mod pointer;
 pub mod side;
 pub mod status;
+pub mod strip;
 pub mod style;
 
 use eframe::egui::{self, Rect, Ui, pos2, vec2};
