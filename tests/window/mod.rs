@@ -1,5 +1,6 @@
 //! The window, through what users see and press; no display is needed.
 
+mod correct;
 mod speed;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +34,10 @@ fn sample(folder: &str) -> PathBuf {
 
 /// A window of 1200 x 900 points that opens `paths` and has nothing more to do.
 fn window(paths: &[PathBuf]) -> Window {
-    let desktop = Desktop::new(models(), paths.to_vec());
+    show(Desktop::new(models(), paths.to_vec()))
+}
+
+fn show(desktop: Desktop) -> Window {
     let mut window = Harness::builder().with_size(vec2(1200.0, 900.0)).build_ui_state(
         |ui, desktop: &mut Desktop| {
             desktop.logic(ui.ctx());

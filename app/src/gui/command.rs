@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::plane::Plane;
+use super::tools::{Refinement, Tool, Tools};
 
 /// Something the user wants.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +48,33 @@ pub enum Command {
     Model(usize),
     /// Answer whether what was asked for may lose the labels.
     LoseLabels(bool),
+    /// Correct labels.
+    Edit(Edit),
+}
+
+/// Something that changes labels, or how they are changed. Places are voxel indices (i, j, k).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edit {
+    /// Set the tools.
+    Set(Box<Tools>),
+    /// Begin a stroke of brush or eraser in a plane.
+    Press(Plane, [f64; 3]),
+    /// Go on with it.
+    Drag([f64; 3]),
+    /// Fill or grow from a voxel, within a plane if so set.
+    Spread(Plane, [usize; 3]),
+    /// Put a corner of a polygon on a slice: column and row.
+    Corner(Plane, usize, [f64; 2]),
+    /// Name a label.
+    Rename(u8, String),
+    /// Let nothing change a label, or let it.
+    Lock(u8, bool),
+    /// Go on with the work that a journal has.
+    TakeUp(PathBuf),
+    /// Say that the work that a journal has is not wanted.
+    Discard(PathBuf),
+    /// Leave unfinished work for another time.
+    Later,
 }
 
 impl Command {
@@ -125,6 +153,28 @@ pub enum Action {
     OnePane,
     /// The help page.
     Help,
+    /// Another tool.
+    Tool(Tool),
+    /// Another label to paint with: the next one.
+    NextLabel,
+    /// The one before.
+    PreviousLabel,
+    /// A label that is not there yet.
+    NewLabel,
+    /// A larger brush.
+    LargerBrush,
+    /// A smaller one.
+    SmallerBrush,
+    /// Fill the line that was drawn.
+    ClosePolygon,
+    /// Take back its last corner.
+    DropCorner,
+    /// Take back the last change.
+    Undo,
+    /// Make it again.
+    Redo,
+    /// Do something to a whole label.
+    Refine(Refinement),
 }
 
 /// A key with what is held beside it.
@@ -159,6 +209,10 @@ pub enum Key {
     Up,
     /// Arrow down.
     Down,
+    /// Enter.
+    Enter,
+    /// Backspace.
+    Backspace,
     /// A function key.
     F1,
 }
@@ -176,6 +230,8 @@ impl Shortcut {
             Key::Escape => "Esc".into(),
             Key::Up => "↑".into(),
             Key::Down => "↓".into(),
+            Key::Enter => "Enter".into(),
+            Key::Backspace => "Backspace".into(),
             Key::F1 => "F1".into(),
         };
         let command = if self.command { "Ctrl+" } else { "" };
@@ -220,10 +276,10 @@ const fn plain(key: Key) -> Option<Shortcut> {
 }
 
 macro_rules! entries {
-    ($($group:literal { $($action:ident, $label:literal, $tooltip:literal, $shortcut:expr;)* })*) => {
+    ($($group:literal { $($action:expr, $label:literal, $tooltip:literal, $shortcut:expr;)* })*) => {
         /// Every action once, in the order of the help page.
         pub const ENTRIES: &[Entry] = &[$($(Entry {
-            action: Action::$action,
+            action: $action,
             label: $label,
             tooltip: $tooltip,
             shortcut: $shortcut,
@@ -234,45 +290,74 @@ macro_rules! entries {
 
 entries! {
     "File" {
-        OpenFile, "Open file…", "Open an image, or labels over the image that is open", control('o');
-        OpenFolder, "Open folder…", "Open a folder with a DICOM study or other images", Some(Shortcut { command: true, shift: true, key: Key::Char('o') });
-        OpenPath, "Open path…", "Type where a file or folder is", control('l');
-        OpenLabels, "Open labels…", "Open a label file over the image, matched in patient space", None;
-        SaveLabels, "Save labels…", "Write the labels to a file and read them back to be sure", control('s');
-        Close, "Close", "Close the image and its labels", control('w');
-        Quit, "Quit", "End the program", control('q');
+        Action::OpenFile, "Open file…", "Open an image, or labels over the image that is open", control('o');
+        Action::OpenFolder, "Open folder…", "Open a folder with a DICOM study or other images", Some(Shortcut { command: true, shift: true, key: Key::Char('o') });
+        Action::OpenPath, "Open path…", "Type where a file or folder is", control('l');
+        Action::OpenLabels, "Open labels…", "Open a label file over the image, matched in patient space", None;
+        Action::SaveLabels, "Save labels…", "Write the labels to a file and read them back to be sure", control('s');
+        Action::Close, "Close", "Close the image and its labels", control('w');
+        Action::Quit, "Quit", "End the program", control('q');
     }
     "Segment" {
-        Segment, "Segment", "Run the model: the slice in view first, then outward", key('r');
-        Cancel, "Cancel", "Stop what runs; what is done stays", plain(Key::Escape);
-        NextDoubtful, "Next doubtful slice", "Go to the next slice of which the model is least sure", key('u');
-        PreviousDoubtful, "Previous doubtful slice", "Go to the doubtful slice before", shift(Key::Char('u'));
-        ToggleDoubt, "Show doubt", "Paint where the model's own softmax is unsure", key('p');
+        Action::Segment, "Segment", "Run the model: the slice in view first, then outward", key('r');
+        Action::Cancel, "Cancel", "Stop what runs; what is done stays", plain(Key::Escape);
+        Action::NextDoubtful, "Next doubtful slice", "Go to the next slice of which the model is least sure", key('u');
+        Action::PreviousDoubtful, "Previous doubtful slice", "Go to the doubtful slice before", shift(Key::Char('u'));
+        Action::ToggleDoubt, "Show doubt", "Paint where the model's own softmax is unsure", key('p');
+    }
+    "Correct" {
+        Action::Tool(Tool::Crosshair), "Crosshair", "The left button moves the crosshair", key('1');
+        Action::Tool(Tool::Brush), "Brush", "Paint the chosen label; the wheel with Shift changes the size", key('2');
+        Action::Tool(Tool::Eraser), "Eraser", "Paint background", key('3');
+        Action::Tool(Tool::Polygon), "Polygon", "Click or draw around something; Enter fills it", key('4');
+        Action::Tool(Tool::Fill), "Fill", "Relabel all that hangs together with a voxel", key('5');
+        Action::Tool(Tool::Grow), "Grow", "Grow a region of like values from a voxel", key('6');
+        Action::NextLabel, "Next label", "Paint with the next label", key('.');
+        Action::PreviousLabel, "Previous label", "Paint with the label before", key(',');
+        Action::NewLabel, "New label", "Add a label that is not there yet", None;
+        Action::LargerBrush, "Larger brush", "A fifth larger", key('+');
+        Action::SmallerBrush, "Smaller brush", "A fifth smaller", key('-');
+        Action::ClosePolygon, "Fill polygon", "Fill what was drawn around", plain(Key::Enter);
+        Action::DropCorner, "Drop corner", "Take the last corner of the polygon back", plain(Key::Backspace);
+        Action::Undo, "Undo", "Take the last change back", control('z');
+        Action::Redo, "Redo", "Make it again", control('y');
+    }
+    "Refine the chosen label" {
+        Action::Refine(Refinement::Interpolate), "Interpolate", "Fill the slices between those that were drawn", key('n');
+        Action::Refine(Refinement::KeepLargest), "Keep largest", "Keep its largest part alone", None;
+        Action::Refine(Refinement::RemoveSmall), "Remove small", "Take parts away that are smaller than the volume beside", None;
+        Action::Refine(Refinement::FillHoles), "Fill holes", "Fill what it encloses", None;
+        Action::Refine(Refinement::Smooth), "Smooth", "Even out its surface, as far as the length beside", None;
+        Action::Refine(Refinement::Widen), "Widen", "Make it larger by the length beside", None;
+        Action::Refine(Refinement::Narrow), "Narrow", "Make it smaller by the length beside", None;
+        Action::Refine(Refinement::Add), "Add", "Add the voxels of another label to it", None;
+        Action::Refine(Refinement::Subtract), "Subtract reference", "Take away what the reference has of it", None;
+        Action::Refine(Refinement::Intersect), "Keep reference", "Keep only what the reference has of it, too", None;
     }
     "Slices" {
-        NextSlice, "Next slice", "One slice on in the plane under the cursor", plain(Key::PageUp);
-        PreviousSlice, "Previous slice", "One slice back", plain(Key::PageDown);
-        FiveOn, "Five slices on", "Five slices on", shift(Key::Up);
-        FiveBack, "Five slices back", "Five slices back", shift(Key::Down);
-        FirstSlice, "First slice", "To the first slice", plain(Key::Home);
-        LastSlice, "Last slice", "To the last slice", plain(Key::End);
+        Action::NextSlice, "Next slice", "One slice on in the plane under the cursor", plain(Key::PageUp);
+        Action::PreviousSlice, "Previous slice", "One slice back", plain(Key::PageDown);
+        Action::FiveOn, "Five slices on", "Five slices on", shift(Key::Up);
+        Action::FiveBack, "Five slices back", "Five slices back", shift(Key::Down);
+        Action::FirstSlice, "First slice", "To the first slice", plain(Key::Home);
+        Action::LastSlice, "Last slice", "To the last slice", plain(Key::End);
     }
     "View" {
-        FourPanes, "Four panes", "Three planes and what is known of the image", shift(Key::Char('f'));
-        ThreePanes, "Three planes", "One plane large, the others beside it", shift(Key::Char('t'));
-        OnePane, "One plane", "The plane under the cursor alone", shift(Key::Char('s'));
-        ResetView, "Reset view", "All planes whole and in the middle", plain(Key::Space);
-        CenterCrosshair, "Center on crosshair", "Bring the crosshair to the middle of every plane", key('c');
-        ResetWindow, "Reset window", "Brightness and contrast as the image was opened", key('w');
-        Invert, "Invert", "Black becomes white", key('i');
-        ToggleAnnotations, "Annotations", "Crosshair, letters and scale on or off", key('x');
-        Help, "Keys and help", "This page", plain(Key::F1);
+        Action::FourPanes, "Four panes", "Three planes and what is known of the image", shift(Key::Char('f'));
+        Action::ThreePanes, "Three planes", "One plane large, the others beside it", shift(Key::Char('t'));
+        Action::OnePane, "One plane", "The plane under the cursor alone", shift(Key::Char('s'));
+        Action::ResetView, "Reset view", "All planes whole and in the middle", plain(Key::Space);
+        Action::CenterCrosshair, "Center on crosshair", "Bring the crosshair to the middle of every plane", key('c');
+        Action::ResetWindow, "Reset window", "Brightness and contrast as the image was opened", key('w');
+        Action::Invert, "Invert", "Black becomes white", key('i');
+        Action::ToggleAnnotations, "Annotations", "Crosshair, letters and scale on or off", key('x');
+        Action::Help, "Keys and help", "This page", plain(Key::F1);
     }
     "Labels" {
-        ToggleLabels, "Show labels", "Labels on or off", key('s');
-        ToggleFill, "Fill, outline or both", "How labels are drawn", key('f');
-        MoreOpaque, "More opaque", "Labels cover more of the image", key('d');
-        LessOpaque, "Less opaque", "Labels cover less of the image", key('a');
+        Action::ToggleLabels, "Show labels", "Labels on or off", key('s');
+        Action::ToggleFill, "Fill, outline or both", "How labels are drawn", key('f');
+        Action::MoreOpaque, "More opaque", "Labels cover more of the image", key('d');
+        Action::LessOpaque, "Less opaque", "Labels cover less of the image", key('a');
     }
 }
 

@@ -171,6 +171,11 @@ impl LabelLayer {
         stamp
     }
 
+    /// Whether a model is making labels.
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// Begins to take slices of a model, over the labels that there are.
     pub fn begin_live(&mut self) {
         let counts = std::array::from_fn(|label| self.session.tally().count(label as u8));

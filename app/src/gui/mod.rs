@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod desktop;
+pub mod folders;
 pub mod job;
 pub mod labels;
 pub mod open;
@@ -14,6 +15,7 @@ pub mod plane;
 pub mod segment;
 pub mod shades;
 pub mod state;
+pub mod tools;
 pub mod view;
 
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use eframe::egui;
 
 use desktop::Desktop;
+use folders::Folders;
 use segment::ModelChoice;
 
 /// The models that can segment volumes, from where the command line finds its own.
@@ -46,5 +49,12 @@ pub fn run(paths: Vec<PathBuf>) -> eframe::Result {
         .with_min_inner_size([640.0, 480.0])
         .with_drag_and_drop(true);
     let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
-    eframe::run_native("lamina", options, Box::new(|_| Ok(Box::new(Desktop::new(models(), paths)))))
+    eframe::run_native(
+        "lamina",
+        options,
+        Box::new(|_| {
+            let desktop = Desktop::with_folders(models(), paths, Folders::of_user());
+            Ok(Box::new(desktop))
+        }),
+    )
 }

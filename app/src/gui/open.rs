@@ -1,6 +1,7 @@
 //! Opening what the user names: an image, labels, a folder with a study. Runs as a job.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lamina_io::{
     FileInfo, Geometry, Limits, ReadOptions, SeriesChoice, Volume, VolumeError, case_stem,
@@ -47,7 +48,7 @@ pub enum OpenEvent {
 #[derive(Debug)]
 pub struct Opened {
     /// Its voxels.
-    pub volume: Volume,
+    pub volume: Arc<Volume>,
     /// What to call it.
     pub name: String,
     /// Its pages.
@@ -174,7 +175,7 @@ fn open_one(
         presets: presets(&volume),
         name: case_stem(path),
         path: path.to_owned(),
-        volume,
+        volume: Arc::new(volume),
     })));
     Ok(Some(geometry))
 }

@@ -14,6 +14,7 @@ use super::labels::LabelLayer;
 use super::plane::{Plane, PlaneView};
 use super::segment::ModelChoice;
 use super::shades::{Preset, Window};
+use super::tools::{Tools, Unfinished};
 
 /// Said wherever users of such tools expect it.
 pub const RESEARCH_USE: &str = "Research use only, not for clinical decisions";
@@ -33,6 +34,8 @@ pub struct OpenImage {
     pub path: PathBuf,
     /// Another number for every volume that was opened.
     pub id: u64,
+    /// Whether it only stands in for the image that recovered labels belong to.
+    pub is_stand_in: bool,
 }
 
 impl OpenImage {
@@ -242,6 +245,12 @@ pub struct State {
     pub segmenting: Option<Activity>,
     /// What is being worked out on the labels.
     pub correcting: Option<Activity>,
+    /// The tools for correcting.
+    pub tools: Tools,
+    /// The plane in which a stroke is being drawn.
+    pub stroke: Option<Plane>,
+    /// Work that was not finished: on the image, or on any while none is open.
+    pub unfinished: Vec<Unfinished>,
     /// The models that there are.
     pub models: Vec<ModelChoice>,
     /// The one that is chosen.
@@ -279,6 +288,9 @@ impl Default for State {
             opening: None,
             segmenting: None,
             correcting: None,
+            tools: Tools::default(),
+            stroke: None,
+            unfinished: Vec::new(),
             models: Vec::new(),
             model: 0,
             study: None,
@@ -303,9 +315,11 @@ impl State {
         Some(self.image.as_ref()?.view(plane)?.slice_of(self.crosshair_index()?))
     }
 
-    /// Whether there are labels that are in no file.
+    /// Whether there are labels that are in no file and would be lost. Those over a stand-in are
+    /// in their journal, which is offered again.
     pub fn has_unsaved_labels(&self) -> bool {
-        self.labels.as_ref().is_some_and(LabelLayer::is_unsaved)
+        let offered_again = self.image.as_ref().is_some_and(|image| image.is_stand_in);
+        !offered_again && self.labels.as_ref().is_some_and(LabelLayer::is_unsaved)
     }
 
     /// Where `plane` keeps how it is looked at.

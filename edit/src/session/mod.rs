@@ -177,6 +177,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether there are labels to combine with.
+    pub fn has_second(&self) -> bool {
+        self.scene.second.is_some()
+    }
+
     /// Counts changes of the labels, each move of a stroke too.
     pub fn revision(&self) -> u64 {
         self.scene.revision

@@ -96,6 +96,13 @@ impl Session {
     /// # Errors
     /// If it cannot be written.
     pub fn finish(&mut self, saved: bool) -> Result<(), Arc<JournalError>> {
+        self.mark_finished(saved);
+        self.sync_journal()
+    }
+
+    /// The same without waiting for the disk; [`journal_status`](Self::journal_status) tells how
+    /// writing goes.
+    pub fn mark_finished(&mut self, saved: bool) {
         if self.in_stroke() {
             drop(self.end_stroke());
         }
@@ -104,7 +111,6 @@ impl Session {
         if let Some(journal) = &self.journal {
             journal.writer.append(Event::End(action, time));
         }
-        self.sync_journal()
     }
 
     /// Goes back or forth in the history.

@@ -2,6 +2,7 @@
 
 mod correcting;
 mod dialogs;
+mod journaling;
 mod navigating;
 mod opening;
 mod saving;
@@ -14,13 +15,16 @@ use eframe::egui;
 
 use self::correcting::Correcting;
 use self::dialogs::{Chosen, Dialog};
+use self::journaling::Journaling;
 use self::saving::Saved;
 use self::segmenting::Segmenting;
 use super::command::{Action, Command};
+use super::folders::Folders;
 use super::job::{Job, Wake};
 use super::open::{OpenEvent, OpenRequest};
 use super::segment::ModelChoice;
 use super::state::{Layout, Notice, PaneState, Purpose, State};
+use super::tools::Tool;
 use super::view::{self, Canvases};
 
 /// The window: its state, its jobs, and what is drawn with.
@@ -31,6 +35,8 @@ pub struct Desktop {
     opening: Option<Job<OpenEvent>>,
     segmenting: Segmenting,
     correcting: Correcting,
+    journaling: Journaling,
+    folders: Folders,
     dialog: Option<Job<Chosen>>,
     saving: Option<Job<Saved>>,
     canvases: Canvases,
@@ -39,21 +45,31 @@ pub struct Desktop {
 }
 
 impl Desktop {
-    /// A window that knows these models and opens `paths`, the first of them as the image.
+    /// A window that knows these models and opens `paths`, the first of them as the image. It
+    /// keeps nothing beyond its end.
     pub fn new(models: Vec<ModelChoice>, paths: Vec<PathBuf>) -> Self {
+        Self::with_folders(models, paths, Folders::default())
+    }
+
+    /// The same with folders for what outlives it.
+    pub fn with_folders(models: Vec<ModelChoice>, paths: Vec<PathBuf>, folders: Folders) -> Self {
         let mut desktop = Self {
             state: State { models, ..State::default() },
             context: Arc::default(),
             opening: None,
             segmenting: Segmenting::default(),
             correcting: Correcting::default(),
+            journaling: Journaling::default(),
+            folders,
             dialog: None,
             saving: None,
             canvases: Canvases::default(),
             ids: 0,
             leaving: false,
         };
-        if !paths.is_empty() {
+        if paths.is_empty() {
+            desktop.look_for_journals();
+        } else {
             desktop.open(OpenRequest { paths, ..OpenRequest::default() });
         }
         desktop.preload();
@@ -68,6 +84,11 @@ impl Desktop {
         self.take_openings();
         self.take_slices();
         self.take_corrections();
+        self.take_journals();
+        self.keep_journal();
+        if !ctx.input(|input| input.pointer.primary_down()) {
+            self.end_stroke();
+        }
         self.take_dialog();
         self.take_saving();
         let mut commands = view::keys::pressed(ctx, &self.state);
@@ -109,6 +130,7 @@ impl Desktop {
         self.opening.is_some()
             || self.segmenting.is_running()
             || self.correcting.is_running()
+            || self.journaling.is_running()
             || self.saving.is_some()
     }
 
@@ -136,6 +158,7 @@ impl Desktop {
             Command::LoseLabels(lose) => {
                 let asked = self.state.asking.take();
                 if let Some(command) = asked.filter(|_| lose) {
+                    self.finish_labels(false);
                     self.run_unasked(command);
                 }
             }
@@ -194,6 +217,7 @@ impl Desktop {
             }
             Command::SaveLabels(path) => self.save_labels(path),
             Command::Model(index) => self.choose_model(index),
+            Command::Edit(edit) => self.edit(edit),
         }
     }
 
@@ -238,6 +262,17 @@ impl Desktop {
             Action::ThreePanes => state.layout = Layout::Three,
             Action::OnePane => state.layout = Layout::One,
             Action::Help => state.help = !state.help,
+            Action::Tool(tool) => self.choose_tool(tool),
+            Action::NextLabel => self.next_label(true),
+            Action::PreviousLabel => self.next_label(false),
+            Action::NewLabel => self.new_label(),
+            Action::LargerBrush => self.resize_brush(true),
+            Action::SmallerBrush => self.resize_brush(false),
+            Action::ClosePolygon => self.close_polygon(),
+            Action::DropCorner => self.drop_corner(),
+            Action::Undo => self.undo(true),
+            Action::Redo => self.undo(false),
+            Action::Refine(refinement) => self.refine(refinement),
         }
     }
 
@@ -254,8 +289,11 @@ impl Desktop {
         self.state.segmenting = None;
         self.correcting.stop();
         self.state.correcting = None;
-        self.state.labels = None;
+        self.state.stroke = None;
         self.state.doubt = None;
+        if let Some(layer) = self.state.labels.take() {
+            self.put_away(layer);
+        }
     }
 
     fn cancel(&mut self) {
@@ -266,12 +304,16 @@ impl Desktop {
             self.state.help = false;
             self.state.study = None;
             self.state.typed_path = None;
+        } else if self.state.tools.draft.take().is_some() || self.cancel_operation() {
+            // Dropped.
         } else if self.segmenting.is_running() {
             self.end_segmenting(None);
             self.notice("Stopped; the slices that are done keep their labels.");
         } else if self.opening.take().is_some() {
             self.state.opening = None;
             self.notice("Stopped opening.");
+        } else {
+            self.state.tools.tool = Tool::Crosshair;
         }
     }
 
@@ -303,6 +345,12 @@ impl Desktop {
 
     fn grid(&self) -> Option<lamina_io::Geometry> {
         self.state.image.as_ref().map(|image| image.volume.geometry.clone())
+    }
+}
+
+impl Drop for Desktop {
+    fn drop(&mut self) {
+        self.forget_labels();
     }
 }
 

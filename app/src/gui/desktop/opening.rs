@@ -1,6 +1,6 @@
 //! Opening, and what it brings.
 
-use std::sync::Arc;
+use lamina_edit::LabelSet;
 
 use super::Desktop;
 use crate::gui::job::{Job, News};
@@ -41,7 +41,7 @@ impl Desktop {
                         activity.done = Some(done as f32 / total.max(1) as f32);
                     }
                 }
-                News::Event(OpenEvent::Image(opened)) => self.show(*opened),
+                News::Event(OpenEvent::Image(opened)) => self.show(*opened, false),
                 News::Event(OpenEvent::Labels(layer)) => {
                     self.forget_labels();
                     let mut layer = *layer;
@@ -58,7 +58,8 @@ impl Desktop {
         }
     }
 
-    fn show(&mut self, opened: Opened) {
+    /// Shows an image, or what only stands in for one.
+    pub(super) fn show(&mut self, opened: Opened, is_stand_in: bool) {
         self.forget_labels();
         self.ids += 1;
         let Opened { volume, name, views, presets, path } = opened;
@@ -71,7 +72,14 @@ impl Desktop {
         state.panes = [PaneState::default(); 3];
         state.focus = views.first().map_or(Plane::Axial, |view| view.plane);
         state.hover = None;
+        state.tools.draft = None;
+        state.tools.tolerance = 0.0;
+        state.tools.values = [0.0; 2];
+        state.tools.locked = LabelSet::EMPTY;
         state.image =
-            Some(OpenImage { volume: Arc::new(volume), name, views, presets, path, id: self.ids });
+            Some(OpenImage { volume, name, views, presets, path, id: self.ids, is_stand_in });
+        if !is_stand_in {
+            self.look_for_journals();
+        }
     }
 }

@@ -43,6 +43,9 @@ impl Desktop {
             News::Event(Saved::Done { step, text }) => {
                 if let Some(layer) = &mut self.state.labels {
                     layer.saved_at(step);
+                    if !layer.is_unsaved() {
+                        self.finish_labels(true);
+                    }
                 }
                 self.notice(text);
             }

@@ -10,6 +10,7 @@ use super::annotations::annotate;
 use super::page::{Page, fit};
 use super::pointer::{Pointed, pointer};
 use super::strip::strip_ui;
+use super::strokes::tool_ui;
 use super::style;
 use crate::gui::command::Command;
 use crate::gui::labels::Stamp;
@@ -94,6 +95,7 @@ impl Canvases {
         }
         strip_ui(ui, state, &view, slice, strip, commands);
         let pointed = Pointed { image, view: &view, slice, page: &page, response: &response };
+        tool_ui(&painter, state, &pointed);
         pointer(ui, state, &pointed, &mut canvas.wheel, commands)
     }
 

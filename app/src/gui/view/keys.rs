@@ -49,6 +49,8 @@ fn egui_shortcut(shortcut: Shortcut) -> KeyboardShortcut {
         Key::Escape => egui::Key::Escape,
         Key::Up => egui::Key::ArrowUp,
         Key::Down => egui::Key::ArrowDown,
+        Key::Enter => egui::Key::Enter,
+        Key::Backspace => egui::Key::Backspace,
         Key::F1 => egui::Key::F1,
     };
     KeyboardShortcut::new(modifiers, key)

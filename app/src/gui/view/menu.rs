@@ -2,9 +2,13 @@
 
 use eframe::egui::{self, Ui};
 
+use lamina_edit::Session;
+
 use super::style;
 use crate::gui::command::{Action, Command};
+use crate::gui::labels::LabelLayer;
 use crate::gui::state::{Layout, State};
+use crate::gui::tools::{Refinement as R, Tool as T};
 
 /// Draws menu and buttons.
 pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
@@ -29,6 +33,17 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             ui.separator();
             items(ui, state, commands, &[Action::Close, Action::Quit]);
         });
+        ui.menu_button("Edit", |ui| {
+            use Action as A;
+            items(ui, state, commands, &[A::Undo, A::Redo]);
+            ui.separator();
+            let tools = [T::Crosshair, T::Brush, T::Eraser, T::Polygon, T::Fill, T::Grow];
+            items(ui, state, commands, &tools.map(A::Tool));
+            ui.separator();
+            items(ui, state, commands, &[A::NextLabel, A::PreviousLabel, A::NewLabel]);
+            items(ui, state, commands, &[A::LargerBrush, A::SmallerBrush]);
+            items(ui, state, commands, &[A::ClosePolygon, A::DropCorner]);
+        });
         ui.menu_button("View", |ui| {
             use Action as A;
             items(ui, state, commands, &[A::FourPanes, A::ThreePanes, A::OnePane]);
@@ -40,6 +55,11 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             use Action as A;
             items(ui, state, commands, &[A::ToggleLabels, A::ToggleFill]);
             items(ui, state, commands, &[A::MoreOpaque, A::LessOpaque]);
+            ui.separator();
+            let first = [R::Interpolate, R::FillHoles, R::KeepLargest, R::RemoveSmall];
+            items(ui, state, commands, &first.map(A::Refine));
+            items(ui, state, commands, &[R::Smooth, R::Widen, R::Narrow, R::Add].map(A::Refine));
+            items(ui, state, commands, &[R::Subtract, R::Intersect].map(A::Refine));
         });
         ui.menu_button("Model", |ui| {
             use Action as A;
@@ -69,6 +89,7 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 /// Whether an action makes sense now.
 fn possible(action: Action, state: &State) -> bool {
     let open = state.image.is_some();
+    let session = state.labels.as_ref().map(LabelLayer::session);
     match action {
         Action::Segment => open && state.segmenting.is_none(),
         Action::Cancel => state.segmenting.is_some() || state.opening.is_some(),
@@ -79,6 +100,14 @@ fn possible(action: Action, state: &State) -> bool {
         Action::ToggleLabels | Action::ToggleFill | Action::MoreOpaque | Action::LessOpaque => {
             state.labels.is_some()
         }
+        Action::Undo => session.is_some_and(|session| session.undoable().is_some()),
+        Action::Redo => session.is_some_and(|session| session.redoable().is_some()),
+        Action::ClosePolygon | Action::DropCorner => state.tools.draft.is_some(),
+        Action::Refine(R::Subtract | R::Intersect) => session.is_some_and(Session::has_second),
+        Action::Refine(_) => {
+            state.labels.as_ref().is_some_and(|layer| layer.count(state.tools.label) > 0)
+        }
+        Action::NextLabel | Action::PreviousLabel => state.labels.is_some(),
         Action::OpenFile | Action::OpenFolder | Action::OpenPath | Action::Quit | Action::Help => {
             true
         }

@@ -4,13 +4,17 @@ pub mod annotations;
 pub mod canvas;
 pub mod dialogs;
 pub mod keys;
+pub mod labels;
 pub mod menu;
 pub mod page;
 pub mod pointer;
 pub mod side;
 pub mod status;
 pub mod strip;
+pub mod strokes;
 pub mod style;
+pub mod tools;
+pub mod unfinished;
 
 use eframe::egui::{self, Rect, Ui, pos2, vec2};
 
@@ -31,6 +35,9 @@ pub fn window_ui(
     commands: &mut Vec<Command>,
 ) -> Option<Hover> {
     egui::Panel::top("menu").show(ui, |ui| menu::menu_ui(ui, state, commands));
+    if state.image.is_some() {
+        egui::Panel::top("tools").show(ui, |ui| tools::tools_ui(ui, state, commands));
+    }
     egui::Panel::bottom("status").show(ui, |ui| status::status_ui(ui, state, commands));
     egui::Panel::right("side")
         .resizable(true)
@@ -44,6 +51,9 @@ pub fn window_ui(
     dialogs::notices_ui(ui.ctx(), state, commands);
     dialogs::study_ui(ui.ctx(), state, commands);
     dialogs::help_ui(ui.ctx(), state, commands);
+    if state.image.is_some() {
+        unfinished::offer_ui(ui.ctx(), state, commands);
+    }
     hover
 }
 
@@ -117,6 +127,7 @@ fn welcome_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 ui.add_space(2.0);
             }
         }
+        unfinished::list_ui(ui, state, commands);
         ui.add_space(18.0);
         ui.label(
             egui::RichText::new("NIfTI, DICOM, MetaImage, NRRD, PNG, TIFF, JPEG, BMP")

@@ -3,10 +3,12 @@
 use eframe::egui::{self, PointerButton, Response, Ui, Vec2};
 
 use super::page::Page;
-use crate::gui::command::Command;
+use super::strokes::tool_pointer;
+use crate::gui::command::{Action, Command};
 use crate::gui::plane::PlaneView;
 use crate::gui::shades::Window;
 use crate::gui::state::{Hover, OpenImage, State};
+use crate::gui::tools::Tool;
 
 /// Points that a finger or a smooth wheel moves for one slice.
 const POINTS_PER_SLICE: f32 = 24.0;
@@ -36,7 +38,8 @@ pub fn pointer(
     let Pointed { image, view, slice, page, response } = *pointed;
     let plane = view.plane;
     let pane = response.rect;
-    if response.double_clicked() {
+    let tool = tool_pointer(ui, state, pointed, commands);
+    if response.double_clicked() && !tool {
         commands.push(Command::Enlarge(plane));
     }
     let shift = ui.input(|input| input.modifiers.shift);
@@ -46,7 +49,10 @@ pub fn pointer(
     if moves {
         let delta = response.drag_delta();
         commands.push(Command::Pan(plane, [delta.x, delta.y]));
-    } else if sets && let Some(place) = response.interact_pointer_pos() {
+    } else if sets
+        && !tool
+        && let Some(place) = response.interact_pointer_pos()
+    {
         let [column, row] = page.at(place);
         let column = column.clamp(0.0, (view.right.len - 1) as f64).round();
         let row = row.clamp(0.0, (view.down.len - 1) as f64).round();
@@ -59,6 +65,12 @@ pub fn pointer(
     let place = response.hover_pos()?;
     if response.contains_pointer() {
         let (steps, zoom) = wheel(ui, rest);
+        let sizes = shift && matches!(state.tools.tool, Tool::Brush | Tool::Eraser);
+        if sizes && steps != 0 {
+            let size = if steps > 0 { Action::LargerBrush } else { Action::SmallerBrush };
+            commands.extend((0..steps.unsigned_abs()).map(|_| Command::Do(size)));
+        }
+        let steps = if sizes { 0 } else { steps };
         if steps != 0 {
             let to = slice.saturating_add_signed(steps).min(view.slice.len - 1);
             commands.push(Command::Slice(plane, to));
@@ -95,10 +107,11 @@ fn wheel(ui: &Ui, rest: &mut f32) -> (isize, f32) {
         let mut moved = 0.0;
         for event in &input.events {
             if let egui::Event::MouseWheel { unit, delta, .. } = event {
+                let delta = delta.x + delta.y; // some systems turn the wheel with Shift sideways
                 moved += match unit {
-                    egui::MouseWheelUnit::Point => delta.y / POINTS_PER_SLICE,
-                    egui::MouseWheelUnit::Line => delta.y,
-                    egui::MouseWheelUnit::Page => delta.y * 5.0,
+                    egui::MouseWheelUnit::Point => delta / POINTS_PER_SLICE,
+                    egui::MouseWheelUnit::Line => delta,
+                    egui::MouseWheelUnit::Page => delta * 5.0,
                 };
             }
         }

@@ -2,7 +2,7 @@
 
 use eframe::egui::{self, Color32, Rect, RichText, Ui};
 
-use super::{menu, style};
+use super::{labels, menu, style};
 use crate::gui::command::{Action, Command};
 use crate::gui::plane::PlaneView;
 use crate::gui::shades::Window;
@@ -18,7 +18,7 @@ pub fn side_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         model_ui(ui, state, commands);
         ui.add_space(6.0);
         ui.separator();
-        labels_ui(ui, state, commands);
+        labels::labels_ui(ui, state, commands);
     });
 }
 
@@ -107,79 +107,6 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
     });
     ui.add(small("By the model's own softmax: what it believes, not what is true.".to_owned()));
-}
-
-fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    ui.horizontal(|ui| {
-        heading(ui, "Labels");
-        ui.add_enabled_ui(state.labels.is_some(), |ui| {
-            let mut shown = state.overlay.labels;
-            let tip = Action::ToggleLabels.tooltip();
-            if ui.checkbox(&mut shown, "Show").on_hover_text(tip).changed() {
-                commands.push(Command::Do(Action::ToggleLabels));
-            }
-            let text = match state.overlay.drawn {
-                crate::gui::state::Drawn::Both => "Fill and outline",
-                crate::gui::state::Drawn::Fill => "Fill",
-                crate::gui::state::Drawn::Outline => "Outline",
-            };
-            if ui.button(text).on_hover_text(Action::ToggleFill.tooltip()).clicked() {
-                commands.push(Command::Do(Action::ToggleFill));
-            }
-        });
-    });
-    let Some(layer) = &state.labels else {
-        ui.label(RichText::new("None yet: segment, or open a label file").color(style::FAINT));
-        menu::button(ui, state, Action::OpenLabels, commands);
-        return;
-    };
-    ui.horizontal(|ui| {
-        let name = ui.label("Opacity");
-        let mut opacity = state.overlay.opacity;
-        let slider = egui::Slider::new(&mut opacity, 0.0..=1.0).show_value(false);
-        if ui.add(slider).labelled_by(name.id).changed() {
-            commands.push(Command::Opacity(opacity));
-        }
-    });
-    ui.add(
-        egui::Label::new(
-            RichText::new(format!("From {}", layer.origin)).small().color(style::FAINT),
-        )
-        .truncate(),
-    );
-    for class in &layer.classes {
-        ui.horizontal(|ui| {
-            let mut visible = class.visible;
-            let tip = format!("Show {}", class.name);
-            let answer = ui.checkbox(&mut visible, "");
-            answer.widget_info(|| {
-                egui::WidgetInfo::selected(egui::Role::CheckBox, true, visible, tip.clone())
-            });
-            if answer.on_hover_text(&tip).changed() {
-                commands.push(Command::ShowLabel(class.value, visible));
-            }
-            let mut color = class.color;
-            if ui.color_edit_button_srgb(&mut color).changed() {
-                commands.push(Command::ColorLabel(class.value, color));
-            }
-            let size = match layer.volume_ml(class.value) {
-                Some(ml) if ml >= 100.0 => format!("{ml:.0} ml"),
-                Some(ml) => format!("{ml:.2} ml"),
-                None => format!("{} px", layer.count(class.value)),
-            };
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                ui.label(size);
-                ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                    ui.add(egui::Label::new(&class.name).truncate());
-                });
-            });
-        });
-    }
-    if layer.classes.is_empty() {
-        ui.label(RichText::new("No voxel has a label").color(style::FAINT));
-    }
-    ui.add_space(4.0);
-    menu::button(ui, state, Action::SaveLabels, commands);
 }
 
 /// What is known of the image, in the pane that no plane needs.

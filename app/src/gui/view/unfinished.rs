@@ -1,0 +1,75 @@
+//! Work that was not finished: offered where it belongs.
+
+use eframe::egui::{self, Align2, RichText, Ui, vec2};
+
+use super::style;
+use crate::gui::command::{Command, Edit};
+use crate::gui::state::State;
+use crate::gui::tools::Unfinished;
+
+/// Asks what shall become of the work that was not finished on the image that is open.
+pub fn offer_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
+    if state.unfinished.is_empty() {
+        return;
+    }
+    egui::Window::new("Unfinished work on this image")
+        .anchor(Align2::CENTER_CENTER, vec2(0.0, -60.0))
+        .collapsible(false)
+        .resizable(false)
+        .show(ctx, |ui| {
+            ui.label("Labels were corrected and not saved before the program ended.");
+            ui.add_space(6.0);
+            rows_ui(ui, state, commands);
+            ui.add_space(6.0);
+            if ui.button("Later").on_hover_text("Asks again the next time").clicked() {
+                commands.push(Command::Edit(Edit::Later));
+            }
+        });
+}
+
+/// Lists it where no image is open.
+pub fn list_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    if state.unfinished.is_empty() {
+        return;
+    }
+    ui.add_space(18.0);
+    ui.label(RichText::new("Unfinished work").color(style::BRIGHT));
+    ui.label(RichText::new("It is offered again with its image, too").color(style::FAINT));
+    ui.vertical_centered(|ui| rows_ui(ui, state, commands));
+}
+
+fn rows_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    egui::ScrollArea::vertical().max_height(180.0).show(ui, |ui| {
+        for (place, found) in state.unfinished.iter().enumerate() {
+            let text = describe(found);
+            let named = |answer: &egui::Response, what: &str| {
+                let name = format!("{what} {}", place + 1);
+                answer.widget_info(|| {
+                    egui::WidgetInfo::labeled(egui::Role::Button, true, name.clone())
+                });
+            };
+            ui.label(text);
+            ui.horizontal(|ui| {
+                let take = ui.button("Take up");
+                named(&take, "Take up");
+                if take.clicked() {
+                    commands.push(Command::Edit(Edit::TakeUp(found.path.clone())));
+                }
+                let discard = ui.button("Discard");
+                named(&discard, "Discard");
+                if discard.clicked() {
+                    commands.push(Command::Edit(Edit::Discard(found.path.clone())));
+                }
+            });
+        }
+    });
+}
+
+/// "2026-11-20 14:03:11, 12 changes, 35 × 51 × 35 voxels"
+fn describe(found: &Unfinished) -> String {
+    let summary = &found.summary;
+    let [depth, height, width] = summary.shape;
+    let changes = if summary.steps == 1 { "change" } else { "changes" };
+    let (time, steps) = (summary.last.to_string(), summary.steps);
+    format!("{time}, {steps} {changes}, {width} × {height} × {depth} voxels")
+}
