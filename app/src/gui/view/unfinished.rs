@@ -7,6 +7,9 @@ use crate::gui::command::{Command, Edit};
 use crate::gui::state::State;
 use crate::gui::tools::Unfinished;
 
+/// Width of both buttons, in points.
+const BUTTONS: f32 = 188.0;
+
 /// Asks what shall become of the work that was not finished on the image that is open.
 pub fn offer_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
     if state.unfinished.is_empty() {
@@ -41,35 +44,41 @@ pub fn list_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 fn rows_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     egui::ScrollArea::vertical().max_height(180.0).show(ui, |ui| {
         for (place, found) in state.unfinished.iter().enumerate() {
-            let text = describe(found);
             let named = |answer: &egui::Response, what: &str| {
                 let name = format!("{what} {}", place + 1);
                 answer.widget_info(|| {
                     egui::WidgetInfo::labeled(egui::Role::Button, true, name.clone())
                 });
             };
-            ui.label(text);
-            ui.horizontal(|ui| {
-                let take = ui.button("Take up");
-                named(&take, "Take up");
-                if take.clicked() {
-                    commands.push(Command::Edit(Edit::TakeUp(found.path.clone())));
-                }
-                let discard = ui.button("Discard");
-                named(&discard, "Discard");
-                if discard.clicked() {
-                    commands.push(Command::Edit(Edit::Discard(found.path.clone())));
-                }
+            ui.label(describe(found));
+            // As wide as its buttons, so that it is in the middle where all else is.
+            ui.allocate_ui(vec2(BUTTONS, 24.0), |ui| {
+                ui.horizontal(|ui| {
+                    let button = |text| egui::Button::new(text).min_size(vec2(90.0, 24.0));
+                    let take = ui.add(button("Take up"));
+                    named(&take, "Take up");
+                    if take.clicked() {
+                        commands.push(Command::Edit(Edit::TakeUp(found.path.clone())));
+                    }
+                    let discard = ui.add(button("Discard"));
+                    named(&discard, "Discard");
+                    if discard.clicked() {
+                        commands.push(Command::Edit(Edit::Discard(found.path.clone())));
+                    }
+                });
             });
+            ui.add_space(4.0);
         }
     });
 }
 
-/// "2026-11-20 14:03:11, 12 changes, 35 × 51 × 35 voxels"
+/// "2026-11-20 14:03 UTC, 12 changes, 35 × 51 × 35 voxels"
 fn describe(found: &Unfinished) -> String {
     let summary = &found.summary;
     let [depth, height, width] = summary.shape;
     let changes = if summary.steps == 1 { "change" } else { "changes" };
-    let (time, steps) = (summary.last.to_string(), summary.steps);
-    format!("{time}, {steps} {changes}, {width} × {height} × {depth} voxels")
+    let time = summary.last.to_string().replace('T', " ");
+    let minute = time.get(..16).unwrap_or(&time);
+    let steps = summary.steps;
+    format!("{minute} UTC, {steps} {changes}, {width} × {height} × {depth} voxels")
 }
