@@ -57,6 +57,10 @@ fn rows_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     let button = |text| egui::Button::new(text).min_size(vec2(90.0, 24.0));
                     let take = ui.add(button("Take up"));
                     named(&take, "Take up");
+                    // Enter takes up the first, unless something else was chosen.
+                    if place == 0 && ui.memory(|memory| memory.focused().is_none()) {
+                        take.request_focus();
+                    }
                     if take.clicked() {
                         commands.push(Command::Edit(Edit::TakeUp(found.path.clone())));
                     }
