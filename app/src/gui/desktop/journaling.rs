@@ -13,7 +13,7 @@ use crate::gui::job::{Job, News};
 use crate::gui::labels::LabelLayer;
 use crate::gui::open::Opened;
 use crate::gui::plane::PlaneView;
-use crate::gui::shades::presets;
+use crate::gui::shades::{Preset, Window};
 use crate::gui::tools::{Tool, Unfinished};
 
 /// What jobs about journals answer.
@@ -263,13 +263,20 @@ fn take_up(
     let image = image.or_else(|| stand_in.as_ref().map(|opened| opened.volume.clone()));
     let session = found.resume(image)?;
     let layer = LabelLayer::resume(session, source, "unfinished work".to_owned());
-    let changes = if steps == 1 { "change" } else { "changes" };
-    let mut said = format!("Took up {steps} {changes}; all of them can be undone.{lost}");
+    let mut said = if steps == 1 {
+        "Took up one change, which can be undone.".to_owned()
+    } else {
+        format!("Took up {steps} changes; all of them can be undone.")
+    };
+    said.push_str(lost);
     if stand_in.is_some() {
-        said.push_str(" Open the image that they belong to to see it behind them.");
+        said.push_str(" The image itself is not in the journal: open it, and the work is offered again over it.");
     }
     Ok((layer, stand_in, said))
 }
+
+/// Shows 0 as black.
+const BLACK: Window = Window { center: 1.0, width: 1.0 };
 
 /// An image without anything on it, where labels can be seen.
 fn stand_in(found: &Recovery) -> Opened {
@@ -279,7 +286,7 @@ fn stand_in(found: &Recovery) -> Opened {
         .expect("the labels of a journal fit their geometry");
     Opened {
         views: PlaneView::all(&volume.geometry),
-        presets: presets(&volume),
+        presets: vec![Preset { name: "No image".to_owned(), window: BLACK }],
         name: "Unfinished work".to_owned(),
         path: PathBuf::new(),
         volume: Arc::new(volume),
