@@ -27,7 +27,7 @@ mod cli {
 }
 mod journeys {
     mod dicom;
-    mod privacy;
+    pub mod privacy;
     mod real_dicom;
     mod real_files;
     mod real_formats;

@@ -38,7 +38,7 @@ const SECRETS: [&str; 9] = [
 ];
 
 /// The bright ellipsoid as slices of the marked patient, without those of `leave_out`.
-fn write_scan(sandbox: &Sandbox, folder: &str, leave_out: &[usize]) {
+pub fn write_scan(sandbox: &Sandbox, folder: &str, leave_out: &[usize]) {
     let (volume, _) = ellipsoid([9.0, 12.0, 2.5]);
     for k in (0..6).filter(|k| !leave_out.contains(k)) {
         let pixels: Vec<i16> = volume.slice_f32(k).iter().map(|&value| value as i16).collect();
@@ -58,14 +58,14 @@ fn write_scan(sandbox: &Sandbox, folder: &str, leave_out: &[usize]) {
 }
 
 /// Everything below a folder, with its path.
-fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
+pub fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { files_below(&path, files) } else { files.push(path) }
     }
 }
 
-fn unpacked(path: &Path) -> Vec<u8> {
+pub fn unpacked(path: &Path) -> Vec<u8> {
     let bytes = fs::read(path).unwrap();
     let mut plain = Vec::new();
     match flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain) {
@@ -75,7 +75,7 @@ fn unpacked(path: &Path) -> Vec<u8> {
 }
 
 /// The secrets in `text`, whatever their case.
-fn secrets_in(text: &[u8]) -> Vec<&'static str> {
+pub fn secrets_in(text: &[u8]) -> Vec<&'static str> {
     let text = text.to_ascii_lowercase();
     // Two bytes per letter, as some formats have it.
     let narrow: Vec<u8> = text.iter().copied().filter(|&byte| byte != 0).collect();

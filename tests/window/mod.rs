@@ -1,6 +1,8 @@
 //! The window, through what users see and press; no display is needed.
 
 mod correct;
+mod export;
+mod keys;
 mod speed;
 
 use std::path::{Path, PathBuf};

@@ -38,6 +38,12 @@ pub use output::Outcome;
 #[cfg(feature = "gui")]
 pub(crate) use output::error_line;
 use output::{LogWriter, Output, Words, error_chain};
+#[cfg(feature = "gui")]
+pub(crate) use segments::created;
+#[cfg(feature = "gui")]
+pub(crate) use sidecar::{ClassVolume, files_sha256};
+#[cfg(feature = "gui")]
+pub(crate) use volumes::{Row as VolumeRow, write as write_volumes};
 
 /// Segment medical images slice by slice, train the networks that do it, and
 /// measure how well they do.

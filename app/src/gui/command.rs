@@ -1,5 +1,5 @@
 //! What the user can ask for: one list with label, tooltip and key, which menus, buttons, keys
-//! and the help page share.
+//! and the help page share. Which keys a user gave to what is left to `keymap.rs`.
 
 use std::path::PathBuf;
 
@@ -50,6 +50,10 @@ pub enum Command {
     LoseLabels(bool),
     /// Correct labels.
     Edit(Edit),
+    /// Something about an export.
+    Export(super::export::ExportCommand),
+    /// Something about the keys.
+    Keys(super::keymap::KeyCommand),
 }
 
 /// Something that changes labels, or how they are changed. Places are voxel indices (i, j, k).
@@ -101,6 +105,14 @@ pub enum Action {
     OpenLabels,
     /// Write the labels to a file.
     SaveLabels,
+    /// Write labels, tables, pictures in any form.
+    Export,
+    /// Write a page about the case.
+    CaseReport,
+    /// Write a picture of the window.
+    Screenshot,
+    /// Write which files are open and how they are looked at.
+    SaveSession,
     /// Forget the volume.
     Close,
     /// End the program.
@@ -209,34 +221,75 @@ pub enum Key {
     Up,
     /// Arrow down.
     Down,
+    /// Arrow to the left.
+    Left,
+    /// Arrow to the right.
+    Right,
+    /// Tab.
+    Tab,
     /// Enter.
     Enter,
     /// Backspace.
     Backspace,
-    /// A function key.
-    F1,
+    /// Delete.
+    Delete,
+    /// Insert.
+    Insert,
+    /// A function key, by its number.
+    Function(u8),
 }
+
+/// Keys that are no letter, by what people call them.
+const NAMED: [(Key, &str); 15] = [
+    (Key::PageUp, "Page up"),
+    (Key::PageDown, "Page down"),
+    (Key::Home, "Home"),
+    (Key::End, "End"),
+    (Key::Space, "Space"),
+    (Key::Escape, "Esc"),
+    (Key::Up, "↑"),
+    (Key::Down, "↓"),
+    (Key::Left, "←"),
+    (Key::Right, "→"),
+    (Key::Tab, "Tab"),
+    (Key::Enter, "Enter"),
+    (Key::Backspace, "Backspace"),
+    (Key::Delete, "Delete"),
+    (Key::Insert, "Insert"),
+];
 
 impl Shortcut {
     /// As people write it: "Ctrl+O".
     pub fn text(&self) -> String {
+        let named = NAMED.iter().find(|(key, _)| *key == self.key).map(|(_, name)| *name);
         let key = match self.key {
             Key::Char(letter) => letter.to_ascii_uppercase().to_string(),
-            Key::PageUp => "Page up".into(),
-            Key::PageDown => "Page down".into(),
-            Key::Home => "Home".into(),
-            Key::End => "End".into(),
-            Key::Space => "Space".into(),
-            Key::Escape => "Esc".into(),
-            Key::Up => "↑".into(),
-            Key::Down => "↓".into(),
-            Key::Enter => "Enter".into(),
-            Key::Backspace => "Backspace".into(),
-            Key::F1 => "F1".into(),
+            Key::Function(number) => format!("F{number}"),
+            _ => named.unwrap_or_default().to_owned(),
         };
         let command = if self.command { "Ctrl+" } else { "" };
         let shift = if self.shift { "Shift+" } else { "" };
         format!("{command}{shift}{key}")
+    }
+
+    /// The key that [`text`](Self::text) writes so.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (command, rest) = text.strip_prefix("Ctrl+").map_or((false, text), |rest| (true, rest));
+        let (shift, rest) = rest.strip_prefix("Shift+").map_or((false, rest), |rest| (true, rest));
+        let named = NAMED.iter().find(|(_, name)| *name == rest).map(|(key, _)| *key);
+        let function = || {
+            let number = rest.strip_prefix('F')?.parse().ok()?;
+            (1..=24).contains(&number).then_some(Key::Function(number))
+        };
+        let mut letters = rest.chars();
+        let letter = match (letters.next(), letters.next()) {
+            (Some(letter), None) if letter.is_ascii_graphic() => {
+                Some(Key::Char(letter.to_ascii_lowercase()))
+            }
+            _ => None,
+        };
+        let key = named.or(letter).or_else(function)?;
+        Some(Self { command, shift, key })
     }
 }
 
@@ -295,6 +348,10 @@ entries! {
         Action::OpenPath, "Open path…", "Type where a file or folder is", control('l');
         Action::OpenLabels, "Open labels…", "Open a label file over the image, matched in patient space", None;
         Action::SaveLabels, "Save labels…", "Write the labels to a file and read them back to be sure", control('s');
+        Action::Export, "Export…", "Write labels, tables, pictures or a report, verified where that can be", control('e');
+        Action::CaseReport, "Case report…", "Write one page with overlays, volumes, edits and the model", None;
+        Action::Screenshot, "Picture of the window…", "Write what is on the screen, without names of files", None;
+        Action::SaveSession, "Save session…", "Write which files are open and how they are looked at", None;
         Action::Close, "Close", "Close the image and its labels", control('w');
         Action::Quit, "Quit", "End the program", control('q');
     }
@@ -351,7 +408,7 @@ entries! {
         Action::ResetWindow, "Reset window", "Brightness and contrast as the image was opened", key('w');
         Action::Invert, "Invert", "Black becomes white", key('i');
         Action::ToggleAnnotations, "Annotations", "Crosshair, letters and scale on or off", key('x');
-        Action::Help, "Keys and help", "This page", plain(Key::F1);
+        Action::Help, "Keys and help", "This page", plain(Key::Function(1));
     }
     "Labels" {
         Action::ToggleLabels, "Show labels", "Labels on or off", key('s');
@@ -372,13 +429,9 @@ impl Action {
         self.entry().label
     }
 
-    /// One sentence and the key.
-    pub fn tooltip(self) -> String {
-        let Entry { tooltip, shortcut, .. } = self.entry();
-        match shortcut {
-            Some(shortcut) => format!("{tooltip} ({})", shortcut.text()),
-            None => (*tooltip).to_owned(),
-        }
+    /// One sentence more; [`State::tooltip`](super::state::State::tooltip) adds the key.
+    pub fn tooltip(self) -> &'static str {
+        self.entry().tooltip
     }
 }
 
@@ -404,9 +457,20 @@ mod tests {
         actions.sort();
         actions.dedup();
         assert_eq!(actions.len(), count);
-        assert_eq!(
-            Action::OpenFile.tooltip(),
-            "Open an image, or labels over the image that is open (Ctrl+O)"
-        );
+    }
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let letters = "az09,.;/+-[]".chars().map(Key::Char);
+        let named = NAMED.iter().map(|(key, _)| *key);
+        for key in letters.chain(named).chain((1..=24).map(Key::Function)) {
+            for (command, shift) in [(false, false), (true, false), (false, true), (true, true)] {
+                let shortcut = Shortcut { command, shift, key };
+                assert_eq!(Shortcut::parse(&shortcut.text()), Some(shortcut));
+            }
+        }
+        for text in ["", "Ctrl+", "F0", "F25", "Alt+A", "ä", "AB"] {
+            assert_eq!(Shortcut::parse(text), None, "{text}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Labels over a volume: on its grid, with a name and a color for each.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,6 +57,8 @@ pub struct LabelLayer {
     pub classes: Vec<LabelClass>,
     /// Where they come from: "hippocampus-unet", or the name of a file.
     pub origin: String,
+    /// The file that they were read from, or are saved in.
+    pub file: Option<PathBuf>,
     session: Session,
     source: SourceHeader,
     live: Option<Live>,
@@ -82,6 +85,7 @@ impl LabelLayer {
         let mut layer = Self {
             classes: Vec::new(),
             origin,
+            file: None,
             session,
             source,
             live: None,

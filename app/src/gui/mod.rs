@@ -6,13 +6,17 @@
 
 pub mod command;
 pub mod desktop;
+pub mod export;
 pub mod folders;
 pub mod job;
+pub mod keymap;
 pub mod labels;
 pub mod open;
 pub mod pixels;
 pub mod plane;
 pub mod segment;
+pub mod session_file;
+pub mod settings;
 pub mod shades;
 pub mod state;
 pub mod tools;
@@ -49,12 +53,9 @@ pub fn run(paths: Vec<PathBuf>) -> eframe::Result {
         .with_min_inner_size([640.0, 480.0])
         .with_drag_and_drop(true);
     let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
-    eframe::run_native(
-        "lamina",
-        options,
-        Box::new(|_| {
-            let desktop = Desktop::with_folders(models(), paths, Folders::of_user());
-            Ok(Box::new(desktop))
-        }),
-    )
+    let mut desktop = Desktop::with_folders(models(), paths, Folders::of_user());
+    if let Some(settings) = settings::SettingsFile::of_user() {
+        desktop = desktop.with_settings(settings);
+    }
+    eframe::run_native("lamina", options, Box::new(|_| Ok(Box::new(desktop))))
 }

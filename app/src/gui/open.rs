@@ -1,5 +1,6 @@
 //! Opening what the user names: an image, labels, a folder with a study. Runs as a job.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -57,6 +58,10 @@ pub struct Opened {
     pub presets: Vec<Preset>,
     /// Where it came from.
     pub path: PathBuf,
+    /// Which series of a folder it is.
+    pub series: Option<u32>,
+    /// Whether it is DICOM.
+    pub is_dicom: bool,
 }
 
 /// Opens everything in the order of the list; what fails is said and the rest goes on.
@@ -157,7 +162,8 @@ fn open_one(
                     .to_owned(),
             ));
         }
-        let layer = LabelLayer::new(labels, &[], case_stem(path));
+        let mut layer = LabelLayer::new(labels, &[], case_stem(path));
+        layer.file = Some(path.to_owned());
         if layer.classes.is_empty() {
             worker.send(OpenEvent::Notice(
                 "No label lies inside the image: the file is empty or belongs to another patient \
@@ -175,9 +181,18 @@ fn open_one(
         presets: presets(&volume),
         name: case_stem(path),
         path: path.to_owned(),
+        series: request.series.filter(|_| path.is_dir()),
+        is_dicom: is_dicom(path),
         volume: Arc::new(volume),
     })));
     Ok(Some(geometry))
+}
+
+/// Whether a path is a folder of slices, which only DICOM has, or a file that says that it is DICOM.
+fn is_dicom(path: &Path) -> bool {
+    let mut start = [0; 132];
+    let read = |mut file: std::fs::File| file.read_exact(&mut start);
+    path.is_dir() || (std::fs::File::open(path).and_then(read).is_ok() && start.ends_with(b"DICM"))
 }
 
 fn read(

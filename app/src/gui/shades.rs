@@ -44,6 +44,15 @@ const CT: [(&str, f64, f64); 6] = [
     ("Vessels", 250.0, 700.0),
 ];
 
+/// Windows that are found from the values, and the shares of the values that they leave out.
+const FROM_VALUES: [(&str, f64, f64); 2] =
+    [("Auto, 99 % of values", 0.005, 0.995), ("All values", 0.0, 1.0)];
+
+/// Whether a preset is one of ours; those of a file may have any name.
+pub fn is_own_preset(name: &str) -> bool {
+    CT.iter().chain(&FROM_VALUES).any(|(own, _, _)| *own == name)
+}
+
 /// Values looked at to find percentiles.
 const SAMPLES: usize = 200_000;
 
@@ -84,8 +93,7 @@ fn percentiles(volume: &Volume) -> Vec<Preset> {
         let last = samples.len().checked_sub(1)?;
         samples.get((share * last as f64).round() as usize).copied()
     };
-    let named = [("Auto, 99 % of values", 0.005, 0.995), ("All values", 0.0, 1.0)];
-    let found = named.into_iter().filter_map(|(name, low, high)| {
+    let found = FROM_VALUES.into_iter().filter_map(|(name, low, high)| {
         Some(Preset { name: name.to_owned(), window: Window::between(at(low)?, at(high)?) })
     });
     let mut found: Vec<Preset> = found.collect();

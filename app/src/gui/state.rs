@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 
 use lamina_io::{SeriesInfo, Volume};
 use ndarray::Array3;
+use serde::{Deserialize, Serialize};
 
 use super::command::Command;
+use super::export::Exporting;
+use super::keymap::Keyboard;
 use super::labels::LabelLayer;
 use super::plane::{Plane, PlaneView};
 use super::segment::ModelChoice;
@@ -32,6 +35,10 @@ pub struct OpenImage {
     pub presets: Vec<Preset>,
     /// Where it came from.
     pub path: PathBuf,
+    /// Which series of a folder it is, by its place from 1.
+    pub series: Option<u32>,
+    /// Whether it is DICOM, and labels can be written into its study.
+    pub is_dicom: bool,
     /// Another number for every volume that was opened.
     pub id: u64,
     /// Whether it only stands in for the image that recovered labels belong to.
@@ -61,7 +68,8 @@ impl Default for PaneState {
 }
 
 /// Which planes are seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// Three planes and a panel.
     Four,
@@ -72,7 +80,8 @@ pub enum Layout {
 }
 
 /// How labels are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Drawn {
     /// Filled and outlined.
     Both,
@@ -262,6 +271,10 @@ pub struct State {
     pub recent: Vec<PathBuf>,
     /// Whether the help page is open.
     pub help: bool,
+    /// Which key does what.
+    pub keyboard: Keyboard,
+    /// What is exported.
+    pub exporting: Exporting,
     /// The path that is being typed, and what for.
     pub typed_path: Option<(String, Purpose)>,
     /// What is under the pointer.
@@ -296,6 +309,8 @@ impl Default for State {
             study: None,
             recent: Vec::new(),
             help: false,
+            keyboard: Keyboard::default(),
+            exporting: Exporting::default(),
             typed_path: None,
             hover: None,
             asking: None,
@@ -304,6 +319,25 @@ impl Default for State {
 }
 
 impl State {
+    /// One sentence about an action, and its key.
+    pub fn tooltip(&self, action: super::command::Action) -> String {
+        self.keyboard.map.tooltip(action)
+    }
+
+    /// Opens or closes the page of keys.
+    pub fn toggle_help(&mut self) {
+        let open = !self.help;
+        self.close_help();
+        self.help = open;
+    }
+
+    /// Closes the page of keys, which waits for none then.
+    pub fn close_help(&mut self) {
+        self.help = false;
+        self.keyboard.editing = false;
+        self.keyboard.asking = super::keymap::Asking::Nothing;
+    }
+
     /// The voxel index under the crosshair, not rounded.
     pub fn crosshair_index(&self) -> Option<[f64; 3]> {
         let geometry = &self.image.as_ref()?.volume.geometry;

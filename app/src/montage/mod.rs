@@ -11,7 +11,8 @@ use image::RgbImage;
 use lamina_io::{LabelVolume, Volume};
 use ndarray::{Array3, ArrayView2, Axis};
 
-use canvas::{Canvas, Color};
+pub(crate) use canvas::Canvas;
+use canvas::Color;
 pub use plane::Plane;
 use plane::{View, Window, slices_to_show};
 

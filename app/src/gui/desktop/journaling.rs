@@ -285,6 +285,8 @@ fn stand_in(found: &Recovery) -> Opened {
     let volume = Volume::new(voxels, Rescale::IDENTITY, geometry)
         .expect("the labels of a journal fit their geometry");
     Opened {
+        series: None,
+        is_dicom: false,
         views: PlaneView::all(&volume.geometry),
         presets: vec![Preset { name: "No image".to_owned(), window: BLACK }],
         name: "Unfinished work".to_owned(),

@@ -2,9 +2,11 @@
 
 mod correcting;
 mod dialogs;
+mod exporting;
 mod journaling;
 mod navigating;
 mod opening;
+mod remembering;
 mod saving;
 mod segmenting;
 
@@ -15,10 +17,13 @@ use eframe::egui;
 
 use self::correcting::Correcting;
 use self::dialogs::{Chosen, Dialog};
+use self::exporting::ExportJobs;
 use self::journaling::Journaling;
+use self::remembering::Remembering;
 use self::saving::Saved;
 use self::segmenting::Segmenting;
 use super::command::{Action, Command};
+use super::export::{ExportCommand, What};
 use super::folders::Folders;
 use super::job::{Job, Wake};
 use super::open::{OpenEvent, OpenRequest};
@@ -39,6 +44,8 @@ pub struct Desktop {
     folders: Folders,
     dialog: Option<Job<Chosen>>,
     saving: Option<Job<Saved>>,
+    exports: ExportJobs,
+    remembering: Remembering,
     canvases: Canvases,
     ids: u64,
     leaving: bool,
@@ -63,6 +70,8 @@ impl Desktop {
             folders,
             dialog: None,
             saving: None,
+            exports: ExportJobs::default(),
+            remembering: Remembering::default(),
             canvases: Canvases::default(),
             ids: 0,
             leaving: false,
@@ -91,6 +100,9 @@ impl Desktop {
         }
         self.take_dialog();
         self.take_saving();
+        self.take_exports(ctx);
+        self.take_session();
+        self.remember(ctx);
         let mut commands = view::keys::pressed(ctx, &self.state);
         let dropped: Vec<PathBuf> = ctx.input(|input| {
             input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()
@@ -132,6 +144,8 @@ impl Desktop {
             || self.correcting.is_running()
             || self.journaling.is_running()
             || self.saving.is_some()
+            || self.exports.is_running()
+            || self.remembering.is_opening()
     }
 
     fn run_all(&mut self, commands: Vec<Command>, ctx: &egui::Context) {
@@ -140,6 +154,7 @@ impl Desktop {
             ctx.request_repaint();
         }
         if self.leaving {
+            self.remember_at_once();
             ctx.send_viewport_cmd(egui::ViewportCommand::Close);
         }
     }
@@ -218,6 +233,12 @@ impl Desktop {
             Command::SaveLabels(path) => self.save_labels(path),
             Command::Model(index) => self.choose_model(index),
             Command::Edit(edit) => self.edit(edit),
+            Command::Export(command) => self.export(command),
+            Command::Keys(command) => {
+                if let Some(text) = self.state.keyboard.run(command) {
+                    self.notice(text);
+                }
+            }
         }
     }
 
@@ -236,6 +257,10 @@ impl Desktop {
             Action::OpenLabels => self.choose(Dialog::Labels),
             Action::SaveLabels => self.choose(Dialog::Save),
             Action::OpenPath => state.typed_path = Some((String::new(), Purpose::Open)),
+            Action::Export => self.export(ExportCommand::Open(What::Labels)),
+            Action::CaseReport => self.export(ExportCommand::Open(What::Report)),
+            Action::Screenshot => self.export(ExportCommand::Open(What::Window)),
+            Action::SaveSession => self.export(ExportCommand::Open(What::Session)),
             Action::Close => self.close(),
             Action::Quit => self.leaving = true,
             Action::Segment => self.segment(),
@@ -261,7 +286,6 @@ impl Desktop {
             Action::FourPanes => state.layout = Layout::Four,
             Action::ThreePanes => state.layout = Layout::Three,
             Action::OnePane => state.layout = Layout::One,
-            Action::Help => state.help = !state.help,
             Action::Tool(tool) => self.choose_tool(tool),
             Action::NextLabel => self.next_label(true),
             Action::PreviousLabel => self.next_label(false),
@@ -273,11 +297,14 @@ impl Desktop {
             Action::Undo => self.undo(true),
             Action::Redo => self.undo(false),
             Action::Refine(refinement) => self.refine(refinement),
+            Action::Help => state.toggle_help(),
         }
     }
 
     fn close(&mut self) {
         self.forget_labels();
+        self.end_session();
+        self.state.exporting.form = None;
         self.opening = None;
         self.state.opening = None;
         self.state.image = None;
@@ -300,8 +327,11 @@ impl Desktop {
         if self.state.asking.take().is_some() {
             return;
         }
+        if self.state.exporting.form.take().is_some() {
+            return;
+        }
         if self.state.help || self.state.study.is_some() || self.state.typed_path.is_some() {
-            self.state.help = false;
+            self.state.close_help();
             self.state.study = None;
             self.state.typed_path = None;
         } else if self.state.tools.draft.take().is_some() || self.cancel_operation() {
@@ -309,7 +339,8 @@ impl Desktop {
         } else if self.segmenting.is_running() {
             self.end_segmenting(None);
             self.notice("Stopped; the slices that are done keep their labels.");
-        } else if self.opening.take().is_some() {
+        } else if self.opening.take().is_some() || self.remembering.is_opening() {
+            self.end_session();
             self.state.opening = None;
             self.notice("Stopped opening.");
         } else {

@@ -6,6 +6,7 @@ use super::Desktop;
 use crate::gui::job::{Job, News};
 use crate::gui::open::{OpenEvent, OpenRequest, Opened, open};
 use crate::gui::plane::Plane;
+use crate::gui::session_file::is_session;
 use crate::gui::shades::Window;
 use crate::gui::state::{Activity, OpenImage, PaneState};
 
@@ -14,6 +15,9 @@ const RECENT: usize = 10;
 
 impl Desktop {
     pub(super) fn open(&mut self, request: OpenRequest) {
+        if let Some(session) = request.paths.iter().find(|path| is_session(path)) {
+            return self.open_session(&session.clone());
+        }
         if let Some(first) = request.paths.first().filter(|_| request.series.is_none()) {
             self.state.recent.retain(|path| path != first);
             self.state.recent.insert(0, first.clone());
@@ -62,7 +66,7 @@ impl Desktop {
     pub(super) fn show(&mut self, opened: Opened, is_stand_in: bool) {
         self.forget_labels();
         self.ids += 1;
-        let Opened { volume, name, views, presets, path } = opened;
+        let Opened { volume, name, views, presets, path, series, is_dicom } = opened;
         let [depth, height, width] = volume.shape();
         let middle = [width, height, depth].map(|n| (n / 2) as f64);
         let state = &mut self.state;
@@ -76,8 +80,17 @@ impl Desktop {
         state.tools.tolerance = 0.0;
         state.tools.values = [0.0; 2];
         state.tools.locked = LabelSet::EMPTY;
-        state.image =
-            Some(OpenImage { volume, name, views, presets, path, id: self.ids, is_stand_in });
+        state.image = Some(OpenImage {
+            volume,
+            name,
+            views,
+            presets,
+            path,
+            series,
+            is_dicom,
+            id: self.ids,
+            is_stand_in,
+        });
         if !is_stand_in {
             self.look_for_journals();
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lamina_io::{LabelVolume, export_labels, files_of};
 
 use super::Desktop;
+use crate::gui::export::{Badge, LabelStamp, stamp_of};
 use crate::gui::job::{Job, News};
 
 /// What becomes of saving.
@@ -14,6 +15,10 @@ pub(super) enum Saved {
     Done {
         /// Number of the step.
         step: u64,
+        /// The file.
+        path: PathBuf,
+        /// What tells that it is right.
+        badge: Badge,
         /// What to say.
         text: String,
     },
@@ -25,13 +30,13 @@ impl Desktop {
     /// Writes the labels under a name that says the format, and reads them back.
     pub fn save_labels(&mut self, path: PathBuf) {
         let Some(layer) = &self.state.labels else { return };
-        let (labels, step) = (layer.volume(), layer.step());
+        let (labels, step, stamp) = (layer.volume(), layer.step(), stamp_of(layer));
         let image = self.state.image.as_ref().map(|image| image.path.clone());
         self.state.typed_path = None;
         self.saving = Some(Job::start(
             self.wake(),
             |reason| Saved::Failed(format!("Cannot save the labels: the writer failed: {reason}")),
-            move |worker| worker.send(save(&labels, step, &path, image.as_deref())),
+            move |worker| worker.send(save(&labels, (step, stamp), &path, image.as_deref())),
         ));
     }
 
@@ -40,13 +45,17 @@ impl Desktop {
         match job.news() {
             News::Nothing => {}
             News::Over => self.saving = None,
-            News::Event(Saved::Done { step, text }) => {
-                if let Some(layer) = &mut self.state.labels {
+            News::Event(Saved::Done { step, path, badge, text }) => {
+                if let Some(layer) = &mut self.state.labels
+                    && stamp_of(layer)[0] == badge.stamp[0]
+                {
                     layer.saved_at(step);
+                    layer.file = Some(path);
                     if !layer.is_unsaved() {
                         self.finish_labels(true);
                     }
                 }
+                self.state.exporting.badge = Some(badge);
                 self.notice(text);
             }
             News::Event(Saved::Failed(text)) => self.problem(text),
@@ -54,7 +63,12 @@ impl Desktop {
     }
 }
 
-fn save(labels: &LabelVolume, step: u64, path: &Path, image: Option<&Path>) -> Saved {
+fn save(
+    labels: &LabelVolume,
+    (step, stamp): (u64, LabelStamp),
+    path: &Path,
+    image: Option<&Path>,
+) -> Saved {
     let absolute = |path: &Path| path.canonicalize().ok();
     let target = absolute(path);
     if target.is_some()
@@ -66,9 +80,12 @@ fn save(labels: &LabelVolume, step: u64, path: &Path, image: Option<&Path>) -> S
         ));
     }
     match export_labels(path, labels) {
-        Ok(_) => {
+        Ok(verified) => {
+            let (outcome, format) = (Ok(verified), "Saved");
+            let badge = Badge { stamp, outcome, format, partial: false };
+            let path = path.to_owned();
             let text = format!("Saved, and read back the same voxel by voxel: {}", path.display());
-            Saved::Done { step, text }
+            Saved::Done { step, path, badge, text }
         }
         Err(error) => {
             Saved::Failed(format!("Cannot save the labels: {}", crate::cli::error_line(&error)))

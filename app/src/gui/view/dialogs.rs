@@ -1,11 +1,11 @@
-//! What lies over the planes: notices, the list of a study, the help page, a path to type.
+//! What lies over the planes: notices, the list of a study, a path to type.
 
 use std::path::PathBuf;
 
 use eframe::egui::{self, Align2, RichText, vec2};
 
 use super::style;
-use crate::gui::command::{Action, Command, ENTRIES};
+use crate::gui::command::{Action, Command};
 use crate::gui::state::{Purpose, State};
 
 /// Draws the notices, the newest below.
@@ -97,50 +97,6 @@ pub fn study_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>)
 
 /// What opening a flawed series means.
 const FLAWS: &str = "Opened as an even stack: missing slices repeat their neighbors";
-
-/// Draws the help page.
-pub fn help_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
-    if !state.help {
-        return;
-    }
-    let mut open = true;
-    egui::Window::new("Keys and help")
-        .open(&mut open)
-        .anchor(Align2::CENTER_CENTER, vec2(0.0, 0.0))
-        .collapsible(false)
-        .resizable(false)
-        .show(ctx, |ui| {
-            // As tall as the window allows, so that it is one page where there is room.
-            let room = (ctx.content_rect().height() - 120.0).max(200.0);
-            ui.set_min_height(room.min(760.0));
-            egui::ScrollArea::vertical().max_height(room.min(760.0)).show(ui, |ui| {
-                let mut groups: Vec<&str> = ENTRIES.iter().map(|entry| entry.group).collect();
-                groups.dedup();
-                for group in groups {
-                    ui.label(RichText::new(group).color(style::BRIGHT));
-                    egui::Grid::new(group)
-                        .num_columns(3)
-                        .min_col_width(150.0)
-                        .spacing([10.0, 2.0])
-                        .show(ui, |ui| {
-                            for entry in ENTRIES.iter().filter(|entry| entry.group == group) {
-                                let key = entry.shortcut.map(|key| key.text()).unwrap_or_default();
-                                ui.label(RichText::new(key).monospace());
-                                ui.label(entry.label);
-                                ui.label(RichText::new(entry.tooltip).color(style::FAINT));
-                                ui.end_row();
-                            }
-                        });
-                    ui.add_space(6.0);
-                }
-                ui.separator();
-                ui.label(crate::gui::state::RESEARCH_USE);
-            });
-        });
-    if !open {
-        commands.push(Command::Do(Action::Help));
-    }
-}
 
 /// Asks before labels are lost that are in no file.
 pub fn unsaved_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {

@@ -1,12 +1,16 @@
-//! Keys to commands, by the list in `command.rs`.
+//! Keys to commands, by the list in `command.rs` and what the user changed about it.
 
 use eframe::egui::{self, KeyboardShortcut, Modifiers};
 
 use crate::gui::command::{Command, ENTRIES, Key, Shortcut};
+use crate::gui::keymap::{Asking, KeyCommand};
 use crate::gui::state::State;
 
 /// The commands whose keys were pressed since the last frame.
 pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
+    if let Asking::Key(_) = state.keyboard.asking {
+        return asked_for(ctx);
+    }
     if state.typed_path.is_some() || ctx.egui_wants_keyboard_input() {
         return Vec::new(); // somebody types
     }
@@ -15,7 +19,7 @@ pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
         // A plain key would also match with Shift held: those that ask for more come first.
         for with_shift in [true, false] {
             for entry in ENTRIES {
-                if let Some(shortcut) = entry.shortcut
+                if let Some(shortcut) = state.keyboard.map.shortcut(entry.action)
                     && shortcut.shift == with_shift
                 {
                     let key = egui_shortcut(shortcut);
@@ -29,6 +33,64 @@ pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
     commands
 }
 
+/// The key that the page of keys waits for.
+fn asked_for(ctx: &egui::Context) -> Vec<Command> {
+    let pressed = ctx.input_mut(|input| {
+        let is_press =
+            |event: &egui::Event| matches!(event, egui::Event::Key { pressed: true, .. });
+        let at = input.events.iter().position(is_press)?;
+        match input.events.remove(at) {
+            egui::Event::Key { key, modifiers, .. } => Some((key, modifiers)),
+            _ => None,
+        }
+    });
+    let Some((key, modifiers)) = pressed else { return Vec::new() };
+    if key == egui::Key::Escape {
+        return vec![Command::Keys(KeyCommand::Pressed(None))];
+    }
+    // Alt belongs to the desktop; keys that have no name here are waited over.
+    let Some(key) = key_of(key).filter(|_| !modifiers.alt) else { return Vec::new() };
+    let shortcut = Shortcut { command: modifiers.command, shift: modifiers.shift, key };
+    vec![Command::Keys(KeyCommand::Pressed(Some(shortcut)))]
+}
+
+/// Keys that are neither letters nor function keys.
+const NAMED: [(Key, egui::Key); 15] = [
+    (Key::PageUp, egui::Key::PageUp),
+    (Key::PageDown, egui::Key::PageDown),
+    (Key::Home, egui::Key::Home),
+    (Key::End, egui::Key::End),
+    (Key::Space, egui::Key::Space),
+    (Key::Escape, egui::Key::Escape),
+    (Key::Up, egui::Key::ArrowUp),
+    (Key::Down, egui::Key::ArrowDown),
+    (Key::Left, egui::Key::ArrowLeft),
+    (Key::Right, egui::Key::ArrowRight),
+    (Key::Tab, egui::Key::Tab),
+    (Key::Enter, egui::Key::Enter),
+    (Key::Backspace, egui::Key::Backspace),
+    (Key::Delete, egui::Key::Delete),
+    (Key::Insert, egui::Key::Insert),
+];
+
+/// What egui calls a key; its last function key for those that it does not know.
+fn egui_key(key: Key) -> egui::Key {
+    let named = |name: &str| egui::Key::from_name(name).unwrap_or(egui::Key::F35);
+    match key {
+        Key::Char(letter) => named(&letter.to_ascii_uppercase().to_string()),
+        Key::Function(number) => named(&format!("F{number}")),
+        _ => NAMED.iter().find(|(ours, _)| *ours == key).map_or(egui::Key::F35, |(_, key)| *key),
+    }
+}
+
+/// What we call a key of egui, if we do.
+fn key_of(key: egui::Key) -> Option<Key> {
+    let letters = ('!'..='~').filter(|letter| !letter.is_ascii_uppercase()).map(Key::Char);
+    let functions = (1..=24).map(Key::Function);
+    let named = NAMED.iter().map(|(ours, _)| *ours);
+    letters.chain(functions).chain(named).find(|ours| egui_key(*ours) == key)
+}
+
 fn egui_shortcut(shortcut: Shortcut) -> KeyboardShortcut {
     let mut modifiers = Modifiers::NONE;
     if shortcut.command {
@@ -37,23 +99,7 @@ fn egui_shortcut(shortcut: Shortcut) -> KeyboardShortcut {
     if shortcut.shift {
         modifiers |= Modifiers::SHIFT;
     }
-    let key = match shortcut.key {
-        Key::Char(letter) => {
-            egui::Key::from_name(&letter.to_ascii_uppercase().to_string()).unwrap_or(egui::Key::F35)
-        }
-        Key::PageUp => egui::Key::PageUp,
-        Key::PageDown => egui::Key::PageDown,
-        Key::Home => egui::Key::Home,
-        Key::End => egui::Key::End,
-        Key::Space => egui::Key::Space,
-        Key::Escape => egui::Key::Escape,
-        Key::Up => egui::Key::ArrowUp,
-        Key::Down => egui::Key::ArrowDown,
-        Key::Enter => egui::Key::Enter,
-        Key::Backspace => egui::Key::Backspace,
-        Key::F1 => egui::Key::F1,
-    };
-    KeyboardShortcut::new(modifiers, key)
+    KeyboardShortcut::new(modifiers, egui_key(shortcut.key))
 }
 
 #[cfg(test)]
@@ -67,5 +113,18 @@ mod tests {
                 assert_ne!(egui_shortcut(shortcut).logical_key, egui::Key::F35, "{entry:?}");
             }
         }
+    }
+
+    #[test]
+    fn keys_that_are_pressed_are_the_keys_that_are_meant() {
+        for key in egui::Key::ALL {
+            if let Some(ours) = key_of(*key) {
+                assert_eq!(egui_key(ours), *key);
+            }
+        }
+        for key in [egui::Key::A, egui::Key::Num5, egui::Key::Comma, egui::Key::F12] {
+            assert!(key_of(key).is_some(), "{key:?}");
+        }
+        assert_eq!(key_of(egui::Key::BrowserBack), None);
     }
 }

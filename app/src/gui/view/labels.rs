@@ -13,7 +13,7 @@ pub fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.label(RichText::new("Labels").size(14.5).color(style::BRIGHT));
         ui.add_enabled_ui(state.labels.is_some(), |ui| {
             let mut shown = state.overlay.labels;
-            let tip = Action::ToggleLabels.tooltip();
+            let tip = state.tooltip(Action::ToggleLabels);
             if ui.checkbox(&mut shown, "Show").on_hover_text(tip).changed() {
                 commands.push(Command::Do(Action::ToggleLabels));
             }
@@ -22,7 +22,7 @@ pub fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                 Drawn::Fill => "Fill",
                 Drawn::Outline => "Outline",
             };
-            if ui.button(text).on_hover_text(Action::ToggleFill.tooltip()).clicked() {
+            if ui.button(text).on_hover_text(state.tooltip(Action::ToggleFill)).clicked() {
                 commands.push(Command::Do(Action::ToggleFill));
             }
         });
@@ -41,8 +41,10 @@ pub fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             commands.push(Command::Opacity(opacity));
         }
     });
-    let origin = RichText::new(format!("From {}", layer.origin)).small().color(style::FAINT);
-    ui.add(egui::Label::new(origin).truncate());
+    if !state.exporting.nameless {
+        let origin = RichText::new(format!("From {}", layer.origin)).small().color(style::FAINT);
+        ui.add(egui::Label::new(origin).truncate());
+    }
     for class in &layer.classes {
         ui.horizontal(|ui| row_ui(ui, state, layer, class, commands));
     }
@@ -50,9 +52,11 @@ pub fn labels_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.label(RichText::new("No voxel has a label").color(style::FAINT));
     }
     ui.add_space(4.0);
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         menu::button(ui, state, Action::SaveLabels, commands);
+        menu::button(ui, state, Action::Export, commands);
         menu::button(ui, state, Action::NewLabel, commands);
+        super::export::badge_ui(ui, state);
     });
     egui::CollapsingHeader::new("Refine the chosen label")
         .show(ui, |ui| tools::refine_ui(ui, state, commands));

@@ -10,6 +10,10 @@ use crate::gui::labels::LabelLayer;
 use crate::gui::state::{Layout, State};
 use crate::gui::tools::{Refinement as R, Tool as T};
 
+/// What writes files but labels alone.
+const EXPORTS: [Action; 4] =
+    [Action::Export, Action::CaseReport, Action::Screenshot, Action::SaveSession];
+
 /// Draws menu and buttons.
 pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.add_space(2.0);
@@ -30,6 +34,8 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             });
             ui.separator();
             items(ui, state, commands, &[Action::OpenLabels, Action::SaveLabels]);
+            ui.separator();
+            items(ui, state, commands, &EXPORTS);
             ui.separator();
             items(ui, state, commands, &[Action::Close, Action::Quit]);
         });
@@ -74,9 +80,9 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             (Action::ThreePanes, Layout::Three),
             (Action::OnePane, Layout::One),
         ] {
-            layout_button(ui, action, layout, state.layout == layout, commands);
+            layout_button(ui, state, action, layout, commands);
         }
-        if let Some(image) = &state.image {
+        if let Some(image) = state.image.as_ref().filter(|_| !state.exporting.nameless) {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let name = egui::RichText::new(&image.name).color(style::BRIGHT);
                 ui.add(egui::Label::new(name).truncate());
@@ -119,7 +125,7 @@ fn items(ui: &mut Ui, state: &State, commands: &mut Vec<Command>, actions: &[Act
     for &action in actions {
         let entry = action.entry();
         let mut button = egui::Button::new(entry.label);
-        if let Some(shortcut) = entry.shortcut {
+        if let Some(shortcut) = state.keyboard.map.shortcut(action) {
             button = button.shortcut_text(shortcut.text());
         }
         let answer = ui.add_enabled(possible(action, state), button);
@@ -133,7 +139,7 @@ fn items(ui: &mut Ui, state: &State, commands: &mut Vec<Command>, actions: &[Act
 /// A button of an action.
 pub fn button(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<Command>) {
     let answer = ui.add_enabled(possible(action, state), egui::Button::new(action.label()));
-    if answer.on_hover_text(action.tooltip()).clicked() {
+    if answer.on_hover_text(state.tooltip(action)).clicked() {
         commands.push(Command::Do(action));
     }
 }
@@ -141,11 +147,12 @@ pub fn button(ui: &mut Ui, state: &State, action: Action, commands: &mut Vec<Com
 /// A small picture of a layout that chooses it.
 fn layout_button(
     ui: &mut Ui,
+    state: &State,
     action: Action,
     layout: Layout,
-    chosen: bool,
     commands: &mut Vec<Command>,
 ) {
+    let chosen = state.layout == layout;
     let (rect, response) = ui.allocate_exact_size(egui::vec2(24.0, 18.0), egui::Sense::click());
     let color = match (chosen, response.hovered()) {
         (true, _) => style::ACCENT,
@@ -171,7 +178,7 @@ fn layout_button(
     response.widget_info(|| {
         egui::WidgetInfo::selected(egui::Role::Button, true, chosen, action.label())
     });
-    if response.on_hover_text(action.tooltip()).clicked() {
+    if response.on_hover_text(state.tooltip(action)).clicked() {
         commands.push(Command::Do(action));
     }
 }

@@ -3,6 +3,8 @@
 pub mod annotations;
 pub mod canvas;
 pub mod dialogs;
+pub mod export;
+pub mod keyboard;
 pub mod keys;
 pub mod labels;
 pub mod menu;
@@ -48,9 +50,12 @@ pub fn window_ui(
         .frame(egui::Frame::new().fill(style::BEHIND))
         .show(ui, |ui| panes_ui(ui, state, canvases, commands))
         .inner;
-    dialogs::notices_ui(ui.ctx(), state, commands);
+    if !state.exporting.nameless {
+        dialogs::notices_ui(ui.ctx(), state, commands); // they may name files
+    }
     dialogs::study_ui(ui.ctx(), state, commands);
-    dialogs::help_ui(ui.ctx(), state, commands);
+    keyboard::help_ui(ui.ctx(), state, commands);
+    export::export_ui(ui.ctx(), state, commands);
     if state.image.is_some() {
         unfinished::offer_ui(ui.ctx(), state, commands);
     }
@@ -121,7 +126,7 @@ fn welcome_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         } else {
             for action in [Action::OpenFile, Action::OpenFolder, Action::OpenPath] {
                 let button = egui::Button::new(action.label()).min_size(vec2(180.0, 30.0));
-                if ui.add(button).on_hover_text(action.tooltip()).clicked() {
+                if ui.add(button).on_hover_text(state.tooltip(action)).clicked() {
                     commands.push(Command::Do(action));
                 }
                 ui.add_space(2.0);

@@ -102,7 +102,11 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal(|ui| {
         menu::button(ui, state, Action::NextDoubtful, commands);
         let mut shown = state.overlay.doubt;
-        if ui.checkbox(&mut shown, "Doubt").on_hover_text(Action::ToggleDoubt.tooltip()).changed() {
+        if ui
+            .checkbox(&mut shown, "Doubt")
+            .on_hover_text(state.tooltip(Action::ToggleDoubt))
+            .changed()
+        {
             commands.push(Command::Do(Action::ToggleDoubt));
         }
     });

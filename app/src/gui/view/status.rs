@@ -11,7 +11,7 @@ pub fn status_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.add_space(2.0);
     ui.horizontal(|ui| {
         match state.segmenting.as_ref().or(state.opening.as_ref()).or(state.correcting.as_ref()) {
-            Some(activity) => activity_ui(ui, activity, commands),
+            Some(activity) => activity_ui(ui, state, activity, commands),
             None => {
                 ui.label(readout(state).unwrap_or_default());
             }
@@ -23,7 +23,7 @@ pub fn status_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.add_space(2.0);
 }
 
-fn activity_ui(ui: &mut Ui, activity: &Activity, commands: &mut Vec<Command>) {
+fn activity_ui(ui: &mut Ui, state: &State, activity: &Activity, commands: &mut Vec<Command>) {
     ui.label(&activity.what);
     match activity.done {
         Some(done) => ui.add(egui::ProgressBar::new(done).desired_width(160.0).desired_height(8.0)),
@@ -34,7 +34,7 @@ fn activity_ui(ui: &mut Ui, activity: &Activity, commands: &mut Vec<Command>) {
             egui::RichText::new(format!("{} s left", left.as_secs().max(1))).color(style::FAINT),
         );
     }
-    if ui.button(Action::Cancel.label()).on_hover_text(Action::Cancel.tooltip()).clicked() {
+    if ui.button(Action::Cancel.label()).on_hover_text(state.tooltip(Action::Cancel)).clicked() {
         commands.push(Command::Do(Action::Cancel));
     }
 }

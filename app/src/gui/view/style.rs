@@ -18,6 +18,8 @@ pub const FAINT: Color32 = Color32::from_rgb(138, 143, 150);
 pub const ACCENT: Color32 = Color32::from_rgb(86, 156, 214);
 /// What went wrong.
 pub const PROBLEM: Color32 = Color32::from_rgb(240, 120, 100);
+/// What was compared and is right.
+pub const VERIFIED: Color32 = Color32::from_rgb(120, 205, 120);
 /// What is doubtful.
 pub const DOUBT: Color32 = Color32::from_rgb(245, 180, 60);
 

@@ -18,7 +18,7 @@ pub fn tools_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         for tool in TOOLS {
             let action = Action::Tool(tool);
             let button = egui::Button::selectable(tools.tool == tool, action.label());
-            if ui.add(button).on_hover_text(action.tooltip()).clicked() {
+            if ui.add(button).on_hover_text(state.tooltip(action)).clicked() {
                 commands.push(Command::Do(action));
             }
         }
