@@ -403,7 +403,9 @@ fn the_next_window_looks_at_the_modality_as_the_last_one_did() {
     let all = all.iter().position(|preset| preset.name == "All values").unwrap();
     window.state_mut().run(Command::Preset(all));
     window.state_mut().run(Command::ColorLabel(2, [9, 8, 7]));
+    window.state_mut().run(Command::Do(Action::LargerBrush));
     window.run_steps(2);
+    let radius_mm = window.state().state.tools.radius_mm;
     quit(window);
     let text = std::fs::read_to_string(&settings).unwrap();
     assert!(!text.contains("hippocampus"), "{text}");
@@ -413,6 +415,8 @@ fn the_next_window_looks_at_the_modality_as_the_last_one_did() {
     assert_eq!(state.layout, Layout::One);
     assert_eq!(state.overlay.drawn, Drawn::Fill);
     assert_eq!(state.overlay.opacity, 0.75);
+    assert_eq!(state.tools.radius_mm, radius_mm);
+    assert_ne!(radius_mm, lamina::gui::tools::Tools::default().radius_mm);
     let image = state.image.as_ref().unwrap();
     assert_eq!(state.window, image.presets[all].window);
     assert_eq!(state.labels.as_ref().unwrap().class(2).unwrap().color, [9, 8, 7]);

@@ -27,6 +27,9 @@ const COLORS: [Rgb; 10] = [
     [200, 220, 140],
 ];
 
+/// Where labels come from that were drawn.
+pub const BY_HAND: &str = "hand";
+
 /// One row of the label table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelClass {
@@ -102,7 +105,7 @@ impl LabelLayer {
         let geometry = image.geometry.clone();
         let labels = Array3::zeros(geometry.shape());
         let volume = LabelVolume { labels, geometry, source: image.source.clone() };
-        let mut layer = Self::new(volume, &[], "hand".to_owned());
+        let mut layer = Self::new(volume, &[], BY_HAND.to_owned());
         layer.lie_over(image);
         layer
     }

@@ -133,7 +133,7 @@ pub fn is_session(path: &Path) -> bool {
 impl SessionFile {
     /// What is open; paths and hashes are found when it is written. None without an image.
     pub fn of(state: &State) -> Option<Self> {
-        let image = state.image.as_ref()?;
+        let image = state.image.as_ref().filter(|image| !image.is_stand_in)?;
         let whole = |path: &Path| path.to_string_lossy().into_owned();
         let labels = state.labels.as_ref().filter(|layer| !layer.is_unsaved());
         let labels = labels.and_then(|layer| layer.file.as_deref()).map(|path| FileRef {

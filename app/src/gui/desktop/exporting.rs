@@ -6,13 +6,13 @@ use std::sync::mpsc::{Receiver, channel};
 
 use eframe::egui;
 use image::RgbImage;
-use lamina_edit::Action as Happened;
 
 use super::Desktop;
 use crate::gui::export::case::{CaseData, edits_of};
 use crate::gui::export::write::{Done, ImagePart, LabelPart, Request, write};
 use crate::gui::export::{Badge, ExportCommand, Form, LabelFormat, Said, What, picture, stamp_of};
 use crate::gui::job::{Job, News};
+use crate::gui::labels::BY_HAND;
 use crate::gui::session_file::SessionFile;
 
 /// What a job of exporting answers.
@@ -147,9 +147,7 @@ impl Desktop {
             classes: layer.classes.clone(),
             model: model.map(|model| model.manifest.clone()),
             by_hand: edits_of(&audit).changes > 0,
-            from_file: model.is_none()
-                && (layer.file.is_some()
-                    || !audit.iter().any(|row| row.action == Happened::Change)),
+            from_file: layer.origin != BY_HAND,
             audit,
         })
     }
@@ -200,6 +198,9 @@ impl Desktop {
                     {
                         layer.saved_at(step);
                         layer.file = Some(target.clone());
+                        if !layer.is_unsaved() {
+                            self.finish_labels(true);
+                        }
                     }
                 }
                 self.state.exporting.folder = target.parent().map(PathBuf::from);

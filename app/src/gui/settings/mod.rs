@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::labels::LabelLayer;
 use super::shades::{self, Window};
 use super::state::{Drawn, Layout, State};
+use super::tools::Tools;
 pub use place::folder;
 
 /// The form of the file.
@@ -67,6 +68,44 @@ pub struct Look {
     pub drawn: Drawn,
     /// Whether crosshair, letters and scale are drawn.
     pub annotations: bool,
+    /// How the tools are set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<ToolLook>,
+}
+
+/// How the tools are set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ToolLook {
+    /// Radius of brush and eraser, in millimeters.
+    pub radius_mm: f64,
+    /// A ball instead of a disc.
+    pub sphere: bool,
+    /// Whether fill, grow and refinements stay within the slice.
+    pub in_slice: bool,
+    /// How far smoothing reaches.
+    pub smooth_mm: f64,
+    /// By how much labels are made larger or smaller.
+    pub margin_mm: f64,
+    /// Parts below this are small.
+    pub small_ml: f64,
+}
+
+impl ToolLook {
+    fn of(tools: &Tools) -> Self {
+        let Tools { radius_mm, sphere, in_slice, smooth_mm, margin_mm, small_ml, .. } = *tools;
+        Self { radius_mm, sphere, in_slice, smooth_mm, margin_mm, small_ml }
+    }
+
+    /// The tools, set so; what makes no sense stays as it is.
+    fn set(&self, tools: &Tools) -> Tools {
+        let numbers = [self.radius_mm, self.smooth_mm, self.margin_mm, self.small_ml];
+        if !numbers.iter().all(|number| number.is_finite() && *number > 0.0) {
+            return tools.clone();
+        }
+        let Self { radius_mm, sphere, in_slice, smooth_mm, margin_mm, small_ml } = *self;
+        Tools { radius_mm, sphere, in_slice, smooth_mm, margin_mm, small_ml, ..tools.clone() }
+            .sound()
+    }
 }
 
 /// A window that is remembered.
@@ -141,6 +180,7 @@ impl Settings {
             opacity: (state.overlay.opacity * 100.0).round() / 100.0,
             drawn: state.overlay.drawn,
             annotations: state.annotations,
+            tools: Some(ToolLook::of(&state.tools)),
         };
         if self.modalities.get(key) != Some(&look) {
             self.modalities.insert(key.to_owned(), look);
@@ -171,6 +211,9 @@ impl Settings {
         }
         state.overlay.drawn = look.drawn;
         state.annotations = look.annotations;
+        if let Some(tools) = &look.tools {
+            state.tools = tools.set(&state.tools);
+        }
     }
 
     /// Notes how labels look.
@@ -363,6 +406,7 @@ mod tests {
             opacity,
             drawn: Drawn::Outline,
             annotations: false,
+            tools: Some(ToolLook::of(&Tools { radius_mm: 7.5, ..Tools::default() })),
         }
     }
 
