@@ -22,12 +22,12 @@ pub fn help_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) 
             top_ui(ui, state, commands);
             ui.separator();
             let screen = ctx.content_rect();
-            let columns = if screen.width() >= 760.0 { 2 } else { 1 };
-            let width = ((screen.width() - 90.0) / columns as f32).min(440.0);
+            let columns = ((screen.width() - 90.0) / 345.0).floor().clamp(1.0, 3.0);
+            let width = ((screen.width() - 90.0) / columns - 10.0).min(400.0);
             let room = (screen.height() - 170.0).max(200.0);
             egui::ScrollArea::vertical().max_height(room).show(ui, |ui| {
                 ui.horizontal_top(|ui| {
-                    for groups in columns_of(columns) {
+                    for groups in columns_of(columns as usize) {
                         ui.vertical(|ui| {
                             ui.set_width(width);
                             for group in groups {
@@ -71,7 +71,7 @@ fn group_ui(ui: &mut Ui, state: &State, group: &str, commands: &mut Vec<Command>
     ui.label(RichText::new(group).color(style::BRIGHT));
     egui::Grid::new(group)
         .num_columns(2)
-        .min_col_width(150.0)
+        .min_col_width(130.0)
         .spacing([10.0, 1.0])
         .min_row_height(17.0)
         .show(ui, |ui| {
