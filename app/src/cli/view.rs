@@ -11,6 +11,10 @@ use super::output::{Outcome, Output};
 pub struct ViewArgs {
     /// An image or a folder with a DICOM study; label files after it are shown over it.
     pub files: Vec<PathBuf>,
+
+    /// Say how fast the window is with the image, or with one made for it, and end.
+    #[arg(long, hide = true)]
+    pub measure: bool,
 }
 
 /// Runs `lamina view`.
@@ -19,10 +23,14 @@ pub struct ViewArgs {
 /// When there is no display, or the program was built without a window.
 #[cfg(feature = "gui")]
 pub fn run(args: &ViewArgs, _output: &Output) -> anyhow::Result<Outcome> {
+    if args.measure && args.files.is_empty() {
+        return measure();
+    }
     // The current folder may differ by the time a file is opened again.
     let files = args.files.iter().map(|path| std::path::absolute(path).unwrap_or(path.clone()));
     let files = files.collect();
-    let opened = std::panic::catch_unwind(|| crate::gui::run(files));
+    let measure = args.measure;
+    let opened = std::panic::catch_unwind(|| crate::gui::run(files, measure));
     match opened {
         Ok(Ok(())) => Ok(Outcome::Done),
         Ok(Err(error)) => {
@@ -33,6 +41,21 @@ pub fn run(args: &ViewArgs, _output: &Output) -> anyhow::Result<Outcome> {
              libxkbcommon-x11-0 libgl1 libx11-xcb1 libxcursor1 libxi6)"
         ),
     }
+}
+
+/// Measures with a large volume, in another process: making it takes memory, too.
+#[cfg(feature = "gui")]
+fn measure() -> anyhow::Result<Outcome> {
+    use anyhow::Context;
+
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("phantom.nii.gz");
+    crate::gui::measure::write_phantom(&file)?;
+    let program = std::env::current_exe()?;
+    let ended = std::process::Command::new(program).args(["view", "--measure"]).arg(&file).status();
+    let ended = ended.context("cannot start the program again")?;
+    anyhow::ensure!(ended.success(), "it ended with {ended}");
+    Ok(Outcome::Done)
 }
 
 /// Runs `lamina view`.

@@ -11,6 +11,7 @@ pub mod folders;
 pub mod job;
 pub mod keymap;
 pub mod labels;
+pub mod measure;
 pub mod open;
 pub mod pixels;
 pub mod plane;
@@ -41,21 +42,33 @@ pub fn models() -> Vec<ModelChoice> {
 }
 
 /// Opens the window and answers when it is closed. Of `paths` the first is the image, others may
-/// be labels.
+/// be labels. With `measure` it says how fast it is, and ends.
 ///
 /// # Errors
 /// When there is no display, or nothing to draw with.
-pub fn run(paths: Vec<PathBuf>) -> eframe::Result {
+pub fn run(paths: Vec<PathBuf>, measure: bool) -> eframe::Result {
     let viewport = egui::ViewportBuilder::default()
         .with_title("Lamina")
         .with_app_id("lamina")
         .with_inner_size([1200.0, 900.0])
         .with_min_inner_size([640.0, 480.0])
         .with_drag_and_drop(true);
-    let options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
-    let mut desktop = Desktop::with_folders(models(), paths, Folders::of_user());
-    if let Some(settings) = settings::SettingsFile::of_user() {
-        desktop = desktop.with_settings(settings);
-    }
-    eframe::run_native("lamina", options, Box::new(|_| Ok(Box::new(desktop))))
+    let mut options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
+    // A shade on the screen is the shade of its value, and no noise around it.
+    options.dithering = false;
+    options.glow_options.vsync = !measure; // frames as fast as they come
+    let app: Box<dyn eframe::App> = match paths.first().cloned() {
+        // What is measured leaves nothing behind.
+        Some(image) if measure => {
+            Box::new(measure::Measure::new(Desktop::new(models(), paths), image))
+        }
+        _ => {
+            let desktop = Desktop::with_folders(models(), paths, Folders::of_user());
+            Box::new(match settings::SettingsFile::of_user() {
+                Some(settings) => desktop.with_settings(settings),
+                None => desktop,
+            })
+        }
+    };
+    eframe::run_native("lamina", options, Box::new(move |_| Ok(app)))
 }

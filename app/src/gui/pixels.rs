@@ -1,68 +1,166 @@
 //! Pixels of a slice: gray from the volume, colors from labels or doubt, outlines.
 //!
-//! Voxels are read where they lie, in the order of the page; no slice is copied first.
+//! Voxels are read where they lie, row by row of the page; no slice is copied first. All of it
+//! runs on the thread that draws: threads that a model may keep busy are not waited for.
 
+use eframe::egui::Color32;
 use lamina_io::Volume;
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView1, ArrayView2, Axis};
 
 use super::plane::PlaneView;
 use super::shades::Shades;
 
-/// A pixel, red, green and blue.
+/// Red, green and blue.
 pub type Rgb = [u8; 3];
 
 /// What a value of an overlay is painted with: color and opacity, 0 for not at all.
 pub type Paint = (Rgb, u8);
 
-/// Array places `[depth, height, width]` of a slice, row by row.
-fn places(view: PlaneView, slice: usize) -> impl Iterator<Item = [usize; 3]> {
-    let mut place = [0; 3];
-    place[2 - view.slice.axis] = view.slice.voxel(slice);
-    let (right, down) = (view.right, view.down);
-    (0..down.len).flat_map(move |row| {
-        place[2 - down.axis] = down.voxel(row);
-        (0..right.len).map(move |column| {
-            place[2 - right.axis] = right.voxel(column);
-            place
-        })
-    })
+/// A pixel of a picture.
+pub trait Pixel: Copy {
+    /// Gray, from black, 0, to white, 255.
+    fn gray(shade: u8) -> Self;
+    /// The pixel under a color of some opacity.
+    #[must_use]
+    fn under(self, over: Rgb, opacity: u8) -> Self;
+}
+
+impl Pixel for Rgb {
+    fn gray(shade: u8) -> Self {
+        [shade; 3]
+    }
+
+    fn under(self, over: Rgb, opacity: u8) -> Self {
+        let opacity = u32::from(opacity);
+        let channel = |under: u8, over: u8| {
+            ((u32::from(under) * (255 - opacity) + u32::from(over) * opacity + 127) / 255) as u8
+        };
+        [channel(self[0], over[0]), channel(self[1], over[1]), channel(self[2], over[2])]
+    }
+}
+
+impl Pixel for Color32 {
+    fn gray(shade: u8) -> Self {
+        Self::from_gray(shade)
+    }
+
+    fn under(self, over: Rgb, opacity: u8) -> Self {
+        let [r, g, b] = [self.r(), self.g(), self.b()].under(over, opacity);
+        Self::from_rgb(r, g, b)
+    }
+}
+
+/// A slice as it lies on the page, `[row, column]`.
+pub fn page<'a, T>(array: &'a Array3<T>, view: &PlaneView, slice: usize) -> ArrayView2<'a, T> {
+    let mut page = array.index_axis(Axis(2 - view.slice.axis), view.slice.voxel(slice));
+    // Of the two axes that are left the one of the slower voxel axis comes first.
+    if view.right.axis > view.down.axis {
+        page.swap_axes(0, 1);
+    }
+    for (place, run) in [view.down, view.right].into_iter().enumerate() {
+        if run.backwards {
+            page.invert_axis(Axis(place));
+        }
+    }
+    page
+}
+
+/// Visits a row from left to right, as one piece of memory where it is one.
+fn each<T: Copy>(row: ArrayView1<'_, T>, mut take: impl FnMut(usize, T)) {
+    if let Some(row) = row.as_slice() {
+        row.iter().enumerate().for_each(|(column, value)| take(column, *value));
+        return;
+    }
+    let mut mirrored = row.view();
+    mirrored.invert_axis(Axis(0));
+    match mirrored.as_slice() {
+        Some(row) => {
+            row.iter().rev().enumerate().for_each(|(column, value)| take(column, *value));
+        }
+        None => row.iter().enumerate().for_each(|(column, value)| take(column, *value)),
+    }
 }
 
 /// The gray pixels of a slice, row by row; what `pixels` held is replaced.
-pub fn gray(
+pub fn gray<P: Pixel>(
     volume: &Volume,
     view: &PlaneView,
     slice: usize,
     shades: &Shades,
-    pixels: &mut Vec<Rgb>,
+    pixels: &mut Vec<P>,
 ) {
     pixels.clear();
-    pixels.reserve(view.right.len * view.down.len);
-    shades.fill(&volume.voxels, places(*view, slice), |shade| pixels.push([shade; 3]));
+    pixels.resize(view.right.len * view.down.len, P::gray(0));
+    shades.fill(&volume.voxels, view, slice, pixels);
 }
 
-/// Paints the values of an overlay on the same grid over the pixels of a slice.
-pub fn paint(
-    values: &Array3<u8>,
-    view: &PlaneView,
-    slice: usize,
-    paints: &[Paint; 256],
-    pixels: &mut [Rgb],
+/// Writes a page, each value through `shade`.
+pub(super) fn fill<T: Copy, P: Pixel>(
+    page: ArrayView2<'_, T>,
+    pixels: &mut [P],
+    shade: impl Fn(T) -> u8,
 ) {
-    for (place, pixel) in places(*view, slice).zip(pixels) {
-        let (color, opacity) = paints[usize::from(values[place])];
-        if opacity > 0 {
-            *pixel = mix(*pixel, color, opacity);
+    let columns = page.ncols().max(1);
+    for (row, pixels) in page.outer_iter().zip(pixels.chunks_exact_mut(columns)) {
+        // As slices of one length, for the loop to know where it ends.
+        if let Some(row) = row.as_slice() {
+            for (pixel, value) in pixels.iter_mut().zip(row) {
+                *pixel = P::gray(shade(*value));
+            }
+        } else {
+            each(row, |column, value| pixels[column] = P::gray(shade(value)));
         }
     }
 }
 
-fn mix(under: Rgb, over: Rgb, opacity: u8) -> Rgb {
-    let opacity = u32::from(opacity);
-    let channel = |under: u8, over: u8| {
-        ((u32::from(under) * (255 - opacity) + u32::from(over) * opacity + 127) / 255) as u8
-    };
-    [channel(under[0], over[0]), channel(under[1], over[1]), channel(under[2], over[2])]
+/// The gray pixels of a slice with an overlay on the same grid over them: as [`gray`] and then
+/// [`paint`], at once.
+pub fn gray_painted(
+    volume: &Volume,
+    view: &PlaneView,
+    slice: usize,
+    shades: &Shades,
+    overlay: (&Array3<u8>, &[Paint; 256]),
+    pixels: &mut Vec<Color32>,
+) {
+    gray(volume, view, slice, shades, pixels);
+    let (values, paints) = overlay;
+    // Every shade under every paint that is used, once.
+    let mut mixed: Vec<Option<Box<[Color32; 256]>>> = vec![None; 256];
+    let columns = view.right.len.max(1);
+    let rows = page(values, view, slice);
+    for (row, pixels) in rows.outer_iter().zip(pixels.chunks_exact_mut(columns)) {
+        each(row, |column, value| {
+            let (color, opacity) = paints[usize::from(value)];
+            if opacity > 0 {
+                let mixed = mixed[usize::from(value)].get_or_insert_with(|| {
+                    let under = |shade| Color32::gray(shade as u8).under(color, opacity);
+                    Box::new(std::array::from_fn(under))
+                });
+                pixels[column] = mixed[usize::from(pixels[column].r())];
+            }
+        });
+    }
+}
+
+/// Paints the values of an overlay on the same grid over the pixels of a slice.
+pub fn paint<P: Pixel>(
+    values: &Array3<u8>,
+    view: &PlaneView,
+    slice: usize,
+    paints: &[Paint; 256],
+    pixels: &mut [P],
+) {
+    let columns = view.right.len.max(1);
+    let rows = page(values, view, slice);
+    for (row, pixels) in rows.outer_iter().zip(pixels.chunks_exact_mut(columns)) {
+        each(row, |column, value| {
+            let (color, opacity) = paints[usize::from(value)];
+            if opacity > 0 {
+                pixels[column] = pixels[column].under(color, opacity);
+            }
+        });
+    }
 }
 
 /// A straight piece of the border of a label, in page coordinates whose whole numbers are the
@@ -84,47 +182,103 @@ pub fn outlines(
     slice: usize,
     shown: impl Fn(u8) -> bool,
 ) -> Vec<Edge> {
-    let [columns, rows] = [view.right.len, view.down.len];
-    let page: Vec<u8> = places(*view, slice)
-        .map(|place| labels[place])
-        .map(|label| if shown(label) { label } else { 0 })
-        .collect();
-    if page.iter().all(|label| *label == 0) {
+    let shown: [u8; 256] =
+        std::array::from_fn(|label| if shown(label as u8) { label as u8 } else { 0 });
+    let Some(labeled) = Labeled::find(page(labels, view, slice), &shown) else {
         return Vec::new();
-    }
-    let at = |column: Option<usize>, row: Option<usize>| match (column, row) {
-        (Some(column), Some(row)) if column < columns && row < rows => page[row * columns + column],
-        _ => 0,
     };
-    let mut edges = Vec::new();
-    for row in 0..=rows {
-        let pair = |column| (at(Some(column), row.checked_sub(1)), at(Some(column), Some(row)));
-        runs(columns, pair, |from, to, label| {
-            edges.push(Edge { from: [from, row as u32], to: [to, row as u32], label });
-        });
-    }
-    for column in 0..=columns {
-        let pair = |row| (at(column.checked_sub(1), Some(row)), at(Some(column), Some(row)));
-        runs(rows, pair, |from, to, label| {
-            edges.push(Edge { from: [column as u32, from], to: [column as u32, to], label });
-        });
-    }
-    edges
+    labeled.edges()
 }
 
-/// Finds where the labels on both sides of a line differ, and puts equal neighbors together.
-fn runs(len: usize, pair: impl Fn(usize) -> (u8, u8), mut put: impl FnMut(u32, u32, u8)) {
-    let border = |(one, other): (u8, u8)| (one != other).then(|| one.max(other));
-    let mut open: Option<(usize, u8)> = None;
-    for place in 0..=len {
-        let here = if place < len { border(pair(place)) } else { None };
-        if open.map(|(_, label)| label) != here {
-            if let Some((from, label)) = open {
-                put(from as u32, place as u32, label);
+/// The part of a page in which all labels are that are shown.
+struct Labeled {
+    /// The first row, and the one behind the last.
+    rows: [usize; 2],
+    /// The same of columns.
+    columns: [usize; 2],
+    labels: Vec<u8>,
+}
+
+impl Labeled {
+    fn find(page: ArrayView2<'_, u8>, shown: &[u8; 256]) -> Option<Self> {
+        let (mut rows, mut columns) = ([usize::MAX, 0], [usize::MAX, 0]);
+        for (number, row) in page.outer_iter().enumerate() {
+            let (mut first, mut end) = (usize::MAX, 0);
+            each(row, |column, label| {
+                if shown[usize::from(label)] != 0 {
+                    first = first.min(column);
+                    end = column + 1;
+                }
+            });
+            if end > 0 {
+                rows = [rows[0].min(number), number + 1];
+                columns = [columns[0].min(first), columns[1].max(end)];
             }
-            open = here.map(|label| (place, label));
         }
+        if rows[1] == 0 {
+            return None;
+        }
+        let part = page.slice(ndarray::s![rows[0]..rows[1], columns[0]..columns[1]]);
+        let mut labels = Vec::with_capacity(part.len());
+        for row in part.outer_iter() {
+            each(row, |_, label| labels.push(shown[usize::from(label)]));
+        }
+        Some(Self { rows, columns, labels })
     }
+
+    /// Borders between rows, then those between columns.
+    fn edges(&self) -> Vec<Edge> {
+        let Self { rows: [top, _], columns: [left, right], labels } = self;
+        let (width, left) = (right - left, *left as u32);
+        let nothing = vec![0; width];
+        let lines: Vec<&[u8]> = labels.chunks_exact(width).collect();
+        let line = |row: usize| row.checked_sub(1).and_then(|row| lines.get(row));
+        let mut edges = Vec::new();
+        for row in 0..=lines.len() {
+            let above = *line(row).unwrap_or(&nothing.as_slice());
+            let below = *line(row + 1).unwrap_or(&nothing.as_slice());
+            if above == below {
+                continue;
+            }
+            let at = (top + row) as u32;
+            let mut open = (0, 0);
+            let borders = above.iter().zip(below).map(|(above, below)| border(*above, *below));
+            for (column, here) in (left..).zip(borders.chain([0])) {
+                if here != open.1 {
+                    if open.1 != 0 {
+                        edges.push(Edge { from: [open.0, at], to: [column, at], label: open.1 });
+                    }
+                    open = (column, here);
+                }
+            }
+        }
+        // Of each line between columns the row where its border began, and the label.
+        let mut open = vec![(0, 0); width + 1];
+        for row in 0..=lines.len() {
+            let here = *line(row + 1).unwrap_or(&nothing.as_slice());
+            let at = (*top + row) as u32;
+            let mut before = 0;
+            for (column, open) in open.iter_mut().enumerate() {
+                let label = here.get(column).copied().unwrap_or(0);
+                let border = border(before, label);
+                before = label;
+                if border != open.1 {
+                    if open.1 != 0 {
+                        let column = left + column as u32;
+                        let (from, to) = ([column, open.0], [column, at]);
+                        edges.push(Edge { from, to, label: open.1 });
+                    }
+                    *open = (at, border);
+                }
+            }
+        }
+        edges
+    }
+}
+
+/// The label whose outline runs between two pixels, 0 for none.
+fn border(one: u8, other: u8) -> u8 {
+    if one == other { 0 } else { one.max(other) }
 }
 
 #[cfg(test)]
@@ -147,7 +301,7 @@ mod tests {
     fn pages_show_the_voxels_that_belong_there() {
         let volume = numbered();
         let shades = Shades::new(Window { center: 127.5, width: 255.0 }, false, &volume);
-        let mut pixels = Vec::new();
+        let mut pixels: Vec<Rgb> = Vec::new();
         // The volume runs to RAS: the right page edge is the patient's left, index 0.
         let view = PlaneView::new(Plane::Axial, &volume.geometry);
         gray(&volume, &view, 1, &shades, &mut pixels);
@@ -157,6 +311,31 @@ mod tests {
         gray(&volume, &view, 2, &shades, &mut pixels);
         let first: Vec<u8> = pixels.iter().map(|pixel| pixel[0]).collect();
         assert_eq!(first, [132, 122, 112, 102, 32, 22, 12, 2]);
+    }
+
+    #[test]
+    fn all_48_orders_show_the_same_page() {
+        let volume = numbered();
+        for order in lamina_io::AxisOrder::all() {
+            let turned = volume.reoriented(&order);
+            let shades = Shades::new(Window { center: 127.5, width: 255.0 }, false, &turned);
+            for plane in [Plane::Axial, Plane::Coronal, Plane::Sagittal] {
+                let view = PlaneView::new(plane, &turned.geometry);
+                let first = PlaneView::new(plane, &volume.geometry);
+                let mut pixels: Vec<Color32> = Vec::new();
+                for slice in 0..view.slice.len {
+                    gray(&turned, &view, slice, &shades, &mut pixels);
+                    let shade = |column, row| {
+                        let [i, j, k] = first.voxel(slice, column, row);
+                        Color32::from_gray(volume.value([k, j, i]) as u8)
+                    };
+                    let (rows, columns) = (view.down.len, view.right.len);
+                    let expected: Vec<Color32> =
+                        (0..rows * columns).map(|at| shade(at % columns, at / columns)).collect();
+                    assert_eq!(pixels, expected, "{order:?} {plane:?} {slice}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -172,7 +351,47 @@ mod tests {
         paints[7].1 = 51; // a fifth
         paint(&labels, &view, 0, &paints, &mut pixels);
         assert_eq!(pixels[1], [255, 0, 100]);
-        assert_eq!(mix([10; 3], [110; 3], 51), [30; 3]);
+        assert_eq!([10; 3].under([110; 3], 51), [30; 3]);
+        let color = Color32::from_gray(10).under([110, 0, 255], 51);
+        assert_eq!(color, Color32::from_rgb(30, 8, 59));
+    }
+
+    #[test]
+    fn painting_at_once_is_painting_one_after_the_other() {
+        let volume = numbered();
+        let shades = Shades::new(Window { center: 90.0, width: 200.0 }, false, &volume);
+        let labels = Array3::from_shape_fn([2, 4, 3], |(k, j, i)| (k + j * i) as u8 % 4);
+        let mut paints = [([0; 3], 0); 256];
+        paints[1] = ([255, 0, 100], 100);
+        paints[3] = ([3, 200, 100], 255);
+        for plane in [Plane::Axial, Plane::Coronal, Plane::Sagittal] {
+            let view = PlaneView::new(plane, &volume.geometry);
+            let (mut one, mut other): (Vec<Color32>, Vec<Color32>) = (Vec::new(), Vec::new());
+            gray_painted(&volume, &view, 1, &shades, (&labels, &paints), &mut one);
+            gray(&volume, &view, 1, &shades, &mut other);
+            paint(&labels, &view, 1, &paints, &mut other);
+            assert_eq!(one, other);
+        }
+    }
+
+    #[test]
+    fn two_labels_side_by_side_share_one_border() {
+        let geometry = Geometry::pixels([1, 1, 3]);
+        let view = PlaneView::new(Plane::Stored, &geometry);
+        let labels = Array3::from_shape_vec([1, 1, 3], vec![2, 2, 7]).unwrap();
+        let edge = |from, to, label| Edge { from, to, label };
+        assert_eq!(
+            outlines(&labels, &view, 0, |_| true),
+            [
+                edge([0, 0], [2, 0], 2),
+                edge([2, 0], [3, 0], 7),
+                edge([0, 1], [2, 1], 2),
+                edge([2, 1], [3, 1], 7),
+                edge([0, 0], [0, 1], 2),
+                edge([2, 0], [2, 1], 7),
+                edge([3, 0], [3, 1], 7)
+            ]
+        );
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use lamina_io::{Modality, Rescale, StoredType, Volume, Voxels, WindowFunction};
 
+use super::pixels::{self, Pixel};
+use super::plane::PlaneView;
+
 /// A range of values that is shown from black to white.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
@@ -21,7 +24,7 @@ impl Window {
     /// From black, 0, to white, 255.
     pub fn shade(&self, value: f64) -> u8 {
         let share = (value - self.center) / self.width + 0.5;
-        (share * 255.0).round().clamp(0.0, 255.0) as u8
+        (share * 255.0 + 0.5) as u8 // ends at 0 and 255; what is no number is black
     }
 }
 
@@ -132,8 +135,7 @@ fn next_prime(from: usize) -> usize {
 /// A window made ready for one volume.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shades {
-    /// The shade of each stored number, from the smallest that the type has; empty for types
-    /// that have too many.
+    /// The shade of each stored number, by its bits; for types of one and two bytes.
     table: Vec<u8>,
     window: Window,
     rescale: Rescale,
@@ -144,15 +146,16 @@ impl Shades {
     /// The shades of `window` for the stored numbers of `volume`.
     pub fn new(window: Window, inverted: bool, volume: &Volume) -> Self {
         let rescale = volume.rescale;
-        let range = match volume.voxels.stored_type() {
-            StoredType::U8 => 0..256,
-            StoredType::I8 => -128..128,
-            StoredType::U16 => 0..65_536,
-            StoredType::I16 => -32_768..32_768,
-            _ => 0..0,
-        };
         let mut shades = Self { table: Vec::new(), window, rescale, inverted };
-        shades.table = range.map(|stored: i32| shades.of(f64::from(stored))).collect();
+        let stored: fn(u16) -> f64 = match volume.voxels.stored_type() {
+            StoredType::U8 => |bits| f64::from(bits as u8),
+            StoredType::I8 => |bits| f64::from(bits as i8),
+            StoredType::U16 => |bits| f64::from(bits),
+            StoredType::I16 => |bits| f64::from(bits as i16),
+            _ => return shades,
+        };
+        let last = if volume.voxels.stored_type().bytes() == 1 { 255 } else { u16::MAX };
+        shades.table = (0..=last).map(|bits| shades.of(stored(bits))).collect();
         shades
     }
 
@@ -162,28 +165,40 @@ impl Shades {
         if self.inverted { 255 - shade } else { shade }
     }
 
-    /// Writes the shades of the stored numbers at `places`, in their order.
-    pub fn fill(
+    /// Writes the shades of a slice, row by row of its page.
+    pub fn fill<P: Pixel>(
         &self,
         voxels: &Voxels,
-        places: impl Iterator<Item = [usize; 3]>,
-        mut put: impl FnMut(u8),
+        view: &PlaneView,
+        slice: usize,
+        pixels: &mut [P],
     ) {
-        /// Shades through a table that begins at the smallest number.
+        /// Through a table by the bits of the number: no index can lie outside.
         macro_rules! through_table {
-            ($array:expr, $smallest:expr) => {
-                places.for_each(|[k, j, i]| {
-                    let stored = $array[[k, j, i]];
-                    put(self.table[(i32::from(stored) - $smallest) as usize]);
-                })
-            };
+            ($array:expr, $numbers:literal, $bits:ty) => {{
+                let table: &[u8; $numbers] =
+                    self.table.as_slice().try_into().expect("made for this type");
+                let page = pixels::page($array, view, slice);
+                pixels::fill(page, pixels, |stored| table[usize::from(stored as $bits)]);
+            }};
+        }
+        macro_rules! computed {
+            ($array:expr, $to_f64:expr) => {{
+                let page = pixels::page($array, view, slice);
+                pixels::fill(page, pixels, |stored| self.of($to_f64(stored)));
+            }};
         }
         match voxels {
-            Voxels::U8(array) => through_table!(array, 0),
-            Voxels::I8(array) => through_table!(array, -128),
-            Voxels::U16(array) => through_table!(array, 0),
-            Voxels::I16(array) => through_table!(array, -32_768),
-            other => places.for_each(|place| put(self.of(other.get(place)))),
+            Voxels::U8(array) => through_table!(array, 256, u8),
+            Voxels::I8(array) => through_table!(array, 256, u8),
+            Voxels::U16(array) => through_table!(array, 65_536, u16),
+            Voxels::I16(array) => through_table!(array, 65_536, u16),
+            Voxels::U32(array) => computed!(array, f64::from),
+            Voxels::I32(array) => computed!(array, f64::from),
+            Voxels::U64(array) => computed!(array, |stored: u64| stored as f64),
+            Voxels::I64(array) => computed!(array, |stored: i64| stored as f64),
+            Voxels::F32(array) => computed!(array, f64::from),
+            Voxels::F64(array) => computed!(array, |stored| stored),
         }
     }
 }
@@ -193,6 +208,7 @@ mod tests {
     use lamina_io::Geometry;
     use ndarray::Array3;
 
+    use super::super::plane::Plane;
     use super::*;
 
     #[test]
@@ -215,9 +231,10 @@ mod tests {
         let window = Window { center: 40.0, width: 4000.0 };
         for inverted in [false, true] {
             let shades = Shades::new(window, inverted, &volume);
-            let places = [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]];
-            let mut found = Vec::new();
-            shades.fill(&volume.voxels, places.into_iter(), |shade| found.push(shade));
+            let view = PlaneView::new(Plane::Stored, &volume.geometry);
+            let mut found = [[0; 3]; 4];
+            shades.fill(&volume.voxels, &view, 0, &mut found);
+            let found = found.map(|[shade, ..]| shade);
             let expected = [i16::MIN, -1000, 40, i16::MAX].map(|stored| {
                 let shade = window.shade(2.0 * f64::from(stored) - 1024.0);
                 if inverted { 255 - shade } else { shade }

@@ -3,7 +3,8 @@
 //! A slice becomes a texture when something about it changes, not once per frame.
 
 use eframe::egui::{
-    self, Color32, ColorImage, Rect, Sense, Stroke, TextureHandle, TextureOptions, Ui, Vec2, pos2,
+    self, Color32, ColorImage, Mesh, Painter, Rect, Sense, Shape, TextureFilter, TextureHandle,
+    TextureOptions, Ui, Vec2, pos2, vec2,
 };
 
 use super::annotations::annotate;
@@ -13,8 +14,8 @@ use super::strip::strip_ui;
 use super::strokes::tool_ui;
 use super::style;
 use crate::gui::command::Command;
-use crate::gui::labels::Stamp;
-use crate::gui::pixels::{Edge, Paint, Rgb, gray, outlines, paint};
+use crate::gui::labels::{LabelLayer, Stamp};
+use crate::gui::pixels::{Edge, Paint, gray, gray_painted, outlines, paint};
 use crate::gui::plane::{Plane, PlaneView};
 use crate::gui::shades::{Shades, Window};
 use crate::gui::state::{Drawn, Hover, OpenImage, State};
@@ -27,7 +28,6 @@ const STRIP: f32 = 20.0;
 pub struct Canvases {
     panes: [Canvas; 3],
     shades: Option<(u64, Window, bool, Shades)>,
-    pixels: Vec<Rgb>,
 }
 
 /// One pane's picture.
@@ -51,6 +51,8 @@ struct Drawing {
     inverted: bool,
     labels: Option<(Stamp, f32, Drawn)>,
     doubt: Option<u64>,
+    /// Whether voxels are at least as large as the dots of the screen.
+    magnified: bool,
 }
 
 impl Canvases {
@@ -67,7 +69,9 @@ impl Canvases {
         let view = *image.view(plane)?;
         let picture = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - STRIP));
         let strip = Rect::from_min_max(pos2(rect.left(), picture.bottom()), rect.max);
-        self.redraw(ui.ctx(), state, image, &view, slice);
+        let page = Page::new(&view, state, picture);
+        let magnified = page.scale.min_elem() * ui.ctx().pixels_per_point() >= 1.0;
+        self.redraw(ui.ctx(), state, image, &view, slice, magnified);
         let canvas = &mut self.panes[State::pane_index(plane)];
         canvas.pane = Some((picture, fit(&view, picture)));
 
@@ -75,20 +79,14 @@ impl Canvases {
         let response = ui.interact(picture, id, Sense::click_and_drag());
         let name = format!("{} slice {} of {}", plane.title(), slice + 1, view.slice.len);
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, name.clone()));
-        let page = Page::new(&view, state, picture);
         let painter = ui.painter_at(picture);
-        painter.rect_filled(picture, 0.0, style::PANE);
+        ground(&painter, picture, page.rect);
         if let Some(texture) = &canvas.texture {
             let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
             painter.image(texture.id(), page.rect, whole, Color32::WHITE);
         }
         if let Some(layer) = &state.labels {
-            for edge in &canvas.edges {
-                let color = layer.class(edge.label).map_or([255; 3], |class| class.color);
-                let [from, to] = [edge.from, edge.to].map(|[c, r]| page.corner(c as f32, r as f32));
-                let color = Color32::from_rgb(color[0], color[1], color[2]);
-                painter.line_segment([from, to], Stroke::new(1.4, color));
-            }
+            painter.add(outline_mesh(&painter, layer, &canvas.edges, &page));
         }
         if state.annotations {
             annotate(&painter, state, &view, slice, &page, picture);
@@ -107,6 +105,7 @@ impl Canvases {
         image: &OpenImage,
         view: &PlaneView,
         slice: usize,
+        magnified: bool,
     ) {
         let layer = state.labels.as_ref().filter(|_| state.overlay.labels);
         let doubt = state.doubt.as_ref().filter(|_| state.overlay.doubt);
@@ -121,6 +120,7 @@ impl Canvases {
                 (stamp, state.overlay.opacity, state.overlay.drawn)
             }),
             doubt: doubt.map(|doubt| doubt.revision),
+            magnified,
         };
         let canvas = &mut self.panes[State::pane_index(view.plane)];
         if canvas.drawn.as_ref() == Some(&drawing) {
@@ -138,34 +138,40 @@ impl Canvases {
                 &self.shades.insert(made).3
             }
         };
-        gray(&image.volume, view, slice, shades, &mut self.pixels);
+        let mut pixels: Vec<Color32> = Vec::new();
         canvas.edges.clear();
+        let mut paints: [Paint; 256] = [([0; 3], 0); 256];
+        let mut filled = None;
         if let Some(layer) = layer {
             let opacity = (state.overlay.opacity * 255.0) as u8;
-            let mut paints: [Paint; 256] = [([0; 3], 0); 256];
+            let mut shown = [false; 256];
             for class in layer.classes.iter().filter(|class| class.visible) {
                 paints[usize::from(class.value)] = (class.color, opacity);
+                shown[usize::from(class.value)] = true;
             }
-            if state.overlay.drawn != Drawn::Outline {
-                paint(layer.labels(), view, slice, &paints, &mut self.pixels);
-            }
+            filled = (state.overlay.drawn != Drawn::Outline).then(|| layer.labels());
             if state.overlay.drawn != Drawn::Fill {
-                let mut shown = [false; 256];
-                for class in layer.classes.iter().filter(|class| class.visible) {
-                    shown[usize::from(class.value)] = true;
-                }
                 canvas.edges = outlines(layer.labels(), view, slice, |l| shown[usize::from(l)]);
             }
         }
+        match filled {
+            Some(labels) => {
+                let overlay = (labels, &paints);
+                gray_painted(&image.volume, view, slice, shades, overlay, &mut pixels);
+            }
+            None => gray(&image.volume, view, slice, shades, &mut pixels),
+        }
         if let Some(doubt) = doubt {
-            paint(&doubt.entropy, view, slice, &doubt_paints(), &mut self.pixels);
+            paint(&doubt.entropy, view, slice, &doubt_paints(), &mut pixels);
         }
         let size = [view.right.len, view.down.len];
         let most = ctx.input(|input| input.max_texture_side);
-        let picture = color_image(&self.pixels, size, most);
+        let picture = color_image(pixels, size, most);
+        // The same for both: a renderer without a card need not find out for each dot which it is.
+        let filter = if magnified { TextureFilter::Nearest } else { TextureFilter::Linear };
         let options = TextureOptions {
-            magnification: egui::TextureFilter::Nearest,
-            minification: egui::TextureFilter::Linear,
+            magnification: filter,
+            minification: filter,
             ..TextureOptions::default()
         };
         match &mut canvas.texture {
@@ -192,18 +198,61 @@ impl Canvases {
     }
 }
 
+/// Fills what a page leaves of its pane; what it covers is not drawn twice.
+fn ground(painter: &Painter, pane: Rect, page: Rect) {
+    let page = page.intersect(pane);
+    if !page.is_positive() {
+        painter.rect_filled(pane, 0.0, style::PANE);
+        return;
+    }
+    // A little under the page, whose edges may lie between two dots.
+    let inner = page.shrink(1.0);
+    for rect in [
+        Rect::from_min_max(pane.min, pos2(pane.right(), inner.top())),
+        Rect::from_min_max(pos2(pane.left(), inner.bottom()), pane.max),
+        Rect::from_min_max(pos2(pane.left(), inner.top()), pos2(inner.left(), inner.bottom())),
+        Rect::from_min_max(pos2(inner.right(), inner.top()), pos2(pane.right(), inner.bottom())),
+    ] {
+        painter.rect_filled(rect, 0.0, style::PANE);
+    }
+}
+
+/// Thickness of outlines, in points.
+const OUTLINE: f32 = 1.4;
+
+/// All outlines of a page as one shape, in whole dots of the screen.
+fn outline_mesh(painter: &Painter, layer: &LabelLayer, edges: &[Edge], page: &Page) -> Shape {
+    let dots = painter.pixels_per_point();
+    let whole = |points: f32| (points * dots).round() / dots;
+    let thick = (OUTLINE * dots).round().max(1.0) / dots;
+    let before = (thick * dots / 2.0).floor() / dots;
+    let clip = painter.clip_rect().expand(2.0);
+    let mut mesh = Mesh::default();
+    for edge in edges {
+        let [from, to] = [edge.from, edge.to].map(|[column, row]| {
+            let place = page.corner(column as f32, row as f32);
+            pos2(whole(place.x) - before, whole(place.y) - before)
+        });
+        let rect = Rect::from_min_max(from, to + vec2(thick, thick));
+        if clip.intersects(rect) {
+            let [r, g, b] = layer.class(edge.label).map_or([255; 3], |class| class.color);
+            mesh.add_colored_rect(rect, Color32::from_rgb(r, g, b));
+        }
+    }
+    Shape::mesh(mesh)
+}
+
 /// Pixels as a texture takes them; of a picture that is too large every second, third and so on.
-fn color_image(pixels: &[Rgb], [columns, rows]: [usize; 2], most: usize) -> ColorImage {
+fn color_image(pixels: Vec<Color32>, [columns, rows]: [usize; 2], most: usize) -> ColorImage {
     let step = columns.max(rows).div_ceil(most.max(1)).max(1);
-    let color = |pixel: &Rgb| Color32::from_rgb(pixel[0], pixel[1], pixel[2]);
     if step == 1 {
-        return ColorImage::new([columns, rows], pixels.iter().map(color).collect());
+        return ColorImage::new([columns, rows], pixels);
     }
     let size = [columns.div_ceil(step), rows.div_ceil(step)];
     let picked = pixels
         .chunks(columns)
         .step_by(step)
-        .flat_map(|row| row.iter().step_by(step).map(color))
+        .flat_map(|row| row.iter().step_by(step).copied())
         .collect();
     ColorImage::new(size, picked)
 }
@@ -223,11 +272,11 @@ mod tests {
 
     #[test]
     fn a_picture_beyond_what_the_screen_takes_is_thinned_out() {
-        let pixels: Vec<Rgb> = (0..15_u8).map(|n| [n; 3]).collect();
-        let image = color_image(&pixels, [5, 3], 3);
+        let pixels: Vec<Color32> = (0..15).map(Color32::from_gray).collect();
+        let image = color_image(pixels.clone(), [5, 3], 3);
         assert_eq!(image.size, [3, 2]);
         let first: Vec<u8> = image.pixels.iter().map(Color32::r).collect();
         assert_eq!(first, [0, 2, 4, 10, 12, 14]);
-        assert_eq!(color_image(&pixels, [5, 3], 8).size, [5, 3]);
+        assert_eq!(color_image(pixels, [5, 3], 8).size, [5, 3]);
     }
 }

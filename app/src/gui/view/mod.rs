@@ -18,7 +18,7 @@ pub mod style;
 pub mod tools;
 pub mod unfinished;
 
-use eframe::egui::{self, Rect, Ui, pos2, vec2};
+use eframe::egui::{self, Color32, Rect, Ui, pos2, vec2};
 
 pub use canvas::Canvases;
 
@@ -36,18 +36,22 @@ pub fn window_ui(
     canvases: &mut Canvases,
     commands: &mut Vec<Command>,
 ) -> Option<Hover> {
-    egui::Panel::top("menu").show(ui, |ui| menu::menu_ui(ui, state, commands));
+    // The window is cleared to their color, and nothing is drawn twice: see `Desktop::clear_color`.
+    let bar = egui::Frame::side_top_panel(ui.style()).fill(Color32::TRANSPARENT);
+    egui::Panel::top("menu").frame(bar).show(ui, |ui| menu::menu_ui(ui, state, commands));
     if state.image.is_some() {
-        egui::Panel::top("tools").show(ui, |ui| tools::tools_ui(ui, state, commands));
+        let tools = |ui: &mut Ui| tools::tools_ui(ui, state, commands);
+        egui::Panel::top("tools").frame(bar).show(ui, tools);
     }
-    egui::Panel::bottom("status").show(ui, |ui| status::status_ui(ui, state, commands));
+    egui::Panel::bottom("status").frame(bar).show(ui, |ui| status::status_ui(ui, state, commands));
     egui::Panel::right("side")
+        .frame(bar)
         .resizable(true)
         .default_size(270.0)
         .size_range(220.0..=420.0)
         .show(ui, |ui| side::side_ui(ui, state, commands));
     let hover = egui::CentralPanel::default()
-        .frame(egui::Frame::new().fill(style::BEHIND))
+        .frame(egui::Frame::NONE)
         .show(ui, |ui| panes_ui(ui, state, canvases, commands))
         .inner;
     if !state.exporting.nameless {
@@ -69,6 +73,7 @@ fn panes_ui(
     commands: &mut Vec<Command>,
 ) -> Option<Hover> {
     let Some(image) = &state.image else {
+        ui.painter().rect_filled(ui.max_rect(), 0.0, style::BEHIND);
         welcome_ui(ui, state, commands);
         return None;
     };
@@ -91,9 +96,11 @@ fn panes_ui(
             // The large one stays where it is while the pointer visits the others.
             pane(ui, planes[0], large);
             let half = (all.height() - GAP) / 2.0;
+            gap(ui, Rect::from_x_y_ranges(large.right()..=split, all.y_range()));
             for (place, plane) in planes[1..].iter().enumerate() {
                 let top = all.top() + place as f32 * (half + GAP);
                 let size = vec2(all.right() - split, half);
+                gap(ui, Rect::from_x_y_ranges(split..=all.right(), (top - GAP)..=top));
                 pane(ui, *plane, Rect::from_min_size(pos2(split, top), size));
             }
         }
@@ -102,6 +109,9 @@ fn panes_ui(
             let corner = |column: f32, row: f32| {
                 all.min + vec2(column * (cell.x + GAP), row * (cell.y + GAP))
             };
+            let (right, below) = (corner(1.0, 1.0).x, corner(1.0, 1.0).y);
+            gap(ui, Rect::from_x_y_ranges((right - GAP)..=right, all.y_range()));
+            gap(ui, Rect::from_x_y_ranges(all.x_range(), (below - GAP)..=below));
             let corners = [corner(0.0, 0.0), corner(1.0, 0.0), corner(0.0, 1.0)];
             for (plane, corner) in planes.iter().zip(corners) {
                 pane(ui, *plane, Rect::from_min_size(corner, cell));
@@ -111,6 +121,11 @@ fn panes_ui(
         }
     }
     hover
+}
+
+/// What lies between panes.
+fn gap(ui: &Ui, rect: Rect) {
+    ui.painter().rect_filled(rect, 0.0, style::BEHIND);
 }
 
 fn welcome_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {

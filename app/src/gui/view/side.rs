@@ -115,7 +115,6 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
 
 /// What is known of the image, in the pane that no plane needs.
 pub fn facts_ui(ui: &mut Ui, state: &State, rect: Rect) {
-    ui.painter().rect_filled(rect, 0.0, style::PANEL);
     let Some(image) = &state.image else { return };
     let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect.shrink(14.0)));
     ui.set_clip_rect(rect);
