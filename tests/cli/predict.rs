@@ -37,6 +37,12 @@ fn a_folder_becomes_masks_records_and_pictures() {
         let mask = read_labels(&sandbox.path(&format!("masks/{name}.nii.gz")), &options).unwrap();
         let scan = read_volume(&sandbox.path(&format!("scans/{name}.nii.gz")), &options).unwrap();
         scan.geometry.same_grid_within(&mask.geometry, 1e-3).unwrap();
+        let record = fs::read(sandbox.path(&format!("masks/{name}.json"))).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let (risk, worst) = (&record["doubt"]["risk"], &record["doubt"]["worst_slice_risk"]);
+        assert!((0.0..=1.0).contains(&risk.as_f64().unwrap()), "{record}");
+        assert!((0.0..=1.0).contains(&worst.as_f64().unwrap()), "{record}");
+        assert_eq!(record["doubt"]["slices"], scan.shape()[0]);
         let voxels = mask.counts()[&1];
         assert_eq!(case["classes"][0]["voxels"], voxels);
         let picture = fs::read(sandbox.path(&format!("masks/{name}.png"))).unwrap();

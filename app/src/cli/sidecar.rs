@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use lamina_engine::inference::CaseDoubt;
 use lamina_io::atomic::write_atomically;
 use lamina_io::{SegmentationKind, Verified, files_of};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct Sidecar {
     pub device: String,
     /// How long each stage took.
     pub seconds: Seconds,
+    /// How sure the model was, by its own softmax; absent in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<CaseDoubt>,
     /// What was found.
     pub classes: Vec<ClassVolume>,
 }
@@ -175,6 +179,12 @@ mod tests {
             lamina_version: "0".to_owned(),
             device: "cpu".to_owned(),
             seconds: Seconds { read: 0.5, ..Seconds::default() },
+            doubt: Some(CaseDoubt {
+                risk: 0.125,
+                worst_slice_risk: 0.5,
+                doubtful_slices: 1,
+                slices: 2,
+            }),
             classes: vec![ClassVolume {
                 label: 1,
                 name: "x".to_owned(),
@@ -199,6 +209,16 @@ mod tests {
         std::fs::write(&mask, "ab").unwrap();
         assert!(!read.vouches_for(&mask, &sidecar().recipe));
         assert!(!read.vouches_for(&folder.path().join("absent"), &sidecar().recipe));
+    }
+
+    #[test]
+    fn a_record_without_doubt_is_one_of_an_older_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        let older = Sidecar { doubt: None, ..sidecar() };
+        older.write(&path).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("doubt"));
+        assert_eq!(Sidecar::read(&path).unwrap(), older);
     }
 
     #[test]

@@ -14,8 +14,8 @@ use lamina_io::{LabelVolume, Volume};
 use serde::{Deserialize, Serialize};
 
 pub use components::{LargestComponent, keep_largest_component};
-pub use doubt::SliceDoubt;
-pub use slices::{LabeledSlice, Labeler, label_batches, label_slices};
+pub use doubt::{CaseDoubt, DOUBTFUL, Expectation, SliceDoubt};
+pub use slices::{LabeledSlice, LabeledSlices, Labeler, label_batches, label_slices};
 pub use tensors::{Answers, Wanted, answer_tensor, read_input};
 
 use crate::bundle::Model;
@@ -91,6 +91,8 @@ pub struct StageSeconds {
 pub struct Segmentation {
     /// A label for every voxel, on the grid that the volume came with.
     pub labels: LabelVolume,
+    /// How sure the model is, by its own softmax.
+    pub doubt: CaseDoubt,
     /// How long each stage took.
     pub seconds: StageSeconds,
 }
@@ -114,14 +116,16 @@ pub fn segment_volume(
     let prepared = Preprocessor::new(model.manifest.preprocessing.clone()).prepare(volume)?;
     let prepare = clock.finished(Stage::Prepare);
 
-    let labels = label_slices(&prepared, &model.as_labeler(), &|done, total| {
+    let found = label_slices(&prepared, &model.as_labeler(), true, &|done, total| {
         observer.on(&Event::SlicesDone { case: case.to_owned(), done, total })
     })?; // [slice, height, width]
     let infer = clock.finished(Stage::Infer);
 
-    let labels = keep_largest_component(prepared.undo(labels.view()), config.largest_component);
+    let labels =
+        keep_largest_component(prepared.undo(found.labels.view()), config.largest_component);
     let restore = clock.finished(Stage::Restore);
-    Ok(Segmentation { labels, seconds: StageSeconds { prepare, infer, restore } })
+    let doubt = found.doubt.unwrap_or_else(|| CaseDoubt::of([]));
+    Ok(Segmentation { labels, doubt, seconds: StageSeconds { prepare, infer, restore } })
 }
 
 /// Tells the observer how long each stage took.

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, activation};
 use ndarray::{Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, s};
 
-use super::doubt::SliceDoubt;
+use super::doubt::{CaseDoubt, SliceDoubt};
 use super::{InferenceConfig, MirrorAxis};
 use crate::error::EngineError;
 use crate::networks::{Network, NetworkConfig};
@@ -38,6 +38,15 @@ pub struct LabeledSlice<'a> {
     pub doubt: Option<SliceDoubt>,
 }
 
+/// Labels of all slices, and how sure the network is of them together where that was asked for.
+#[derive(Debug)]
+pub struct LabeledSlices {
+    /// `[slice, height, width]` at the in-plane resolution of the source.
+    pub labels: Array3<u8>,
+    /// How sure the network is.
+    pub doubt: Option<CaseDoubt>,
+}
+
 /// Labels of all slices at the in-plane resolution of the source.
 ///
 /// After each batch `progress` hears how many slices of how many are done, and may stop.
@@ -50,8 +59,9 @@ pub struct LabeledSlice<'a> {
 pub fn label_slices(
     prepared: &Prepared,
     labeler: &Labeler<'_>,
+    with_doubt: bool,
     progress: &dyn Fn(usize, usize) -> Flow,
-) -> Result<Array3<u8>, EngineError> {
+) -> Result<LabeledSlices, EngineError> {
     let total = prepared.len();
     let [height, width] = prepared.resampling.from;
     let mut labels = Array3::zeros([total, height, width]);
@@ -60,14 +70,17 @@ pub fn label_slices(
         .chunks(labeler.config.batch_size)
         .map(<[usize]>::to_vec)
         .collect();
-    label_batches(prepared, labeler, &batches, false, &mut |slices| {
+    let mut doubts = Vec::with_capacity(total);
+    label_batches(prepared, labeler, &batches, with_doubt, &mut |slices| {
         let last = slices.last().map_or(0, |slice| slice.index + 1);
         for slice in slices {
             labels.index_axis_mut(Axis(0), slice.index).assign(&slice.labels);
+            doubts.extend(slice.doubt.map(|doubt| doubt.expectation));
         }
         progress(last, total)
     })?;
-    Ok(labels)
+    let doubt = with_doubt.then(|| CaseDoubt::of(doubts));
+    Ok(LabeledSlices { labels, doubt })
 }
 
 /// Labels `batches` of slices one batch after the other, each handed on as soon as it is done:

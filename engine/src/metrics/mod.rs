@@ -10,6 +10,7 @@
 
 mod overlap;
 mod report;
+mod slices;
 mod surface;
 
 pub use overlap::{ClassOverlap, OverlapCounts, Status};
@@ -17,11 +18,13 @@ pub use report::{
     CaseReport, ClassReport, ClassSummary, Distribution, ForegroundSummary, Report, Summary,
     SurfaceSummary, WorstCase,
 };
-pub use surface::{SurfaceDistances, surface_distances};
+pub use slices::SliceOverlaps;
+pub use surface::{FarthestPoint, SurfaceDistances, compare_surfaces, surface_distances};
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lamina_io::{Geometry, GridMismatch, LabelVolume};
+use ndarray::{Array3, s};
 
 /// What comparing two label volumes found, for whichever classes are asked for later.
 ///
@@ -31,7 +34,7 @@ use lamina_io::{Geometry, GridMismatch, LabelVolume};
 pub struct Comparison {
     counts: OverlapCounts,
     voxel_ml: Option<f64>,
-    surfaces: BTreeMap<u8, SurfaceDistances>,
+    surfaces: BTreeMap<u8, (SurfaceDistances, FarthestPoint)>,
 }
 
 impl Comparison {
@@ -53,11 +56,17 @@ impl Comparison {
         };
         let spacing = depth_height_width(&reference.geometry);
         if let (Some(tolerance), Some(spacing)) = (surface_tolerance_mm, spacing) {
-            for label in found.labels() {
-                let mask = |volume: &LabelVolume| volume.labels.mapv(|found| found == label);
+            for (label, [k, j, i]) in boxes(&prediction.labels, &reference.labels) {
+                let crop = s![k.0..k.1, j.0..j.1, i.0..i.1];
+                let mask = |volume: &LabelVolume| volume.labels.slice(crop).mapv(|l| l == label);
                 let (prediction, reference) = (mask(prediction), mask(reference));
-                let distances = surface_distances(&prediction, &reference, spacing, tolerance);
-                found.surfaces.extend(distances.map(|distances| (label, distances)));
+                let measured = compare_surfaces(&prediction, &reference, spacing, tolerance);
+                found.surfaces.extend(measured.map(|(distances, mut farthest)| {
+                    for (index, from) in farthest.index.iter_mut().zip([k.0, j.0, i.0]) {
+                        *index += from;
+                    }
+                    (label, (distances, farthest))
+                }));
             }
         }
         Ok(found)
@@ -72,11 +81,30 @@ impl Comparison {
     /// One report per class.
     pub fn classes(&self, classes: &[u8]) -> Vec<ClassReport> {
         let report = |&label: &u8| ClassReport {
-            surface: self.surfaces.get(&label).copied(),
+            surface: self.surfaces.get(&label).map(|(distances, _)| *distances),
             ..ClassReport::from_overlap(label, self.counts.class(label), self.voxel_ml)
         };
         classes.iter().map(report).collect()
     }
+
+    /// Where the surfaces of a label lie farthest apart, if they were measured and both exist.
+    pub fn farthest(&self, label: u8) -> Option<FarthestPoint> {
+        self.surfaces.get(&label).map(|(_, farthest)| *farthest)
+    }
+}
+
+/// The smallest box around each label above zero of either map: first and end along each axis.
+fn boxes(a: &Array3<u8>, b: &Array3<u8>) -> BTreeMap<u8, [(usize, usize); 3]> {
+    let mut boxes = [[(usize::MAX, 0); 3]; 256];
+    for labels in [a, b] {
+        for ((k, j, i), &label) in labels.indexed_iter().filter(|(_, label)| **label != 0) {
+            for (bound, index) in boxes[usize::from(label)].iter_mut().zip([k, j, i]) {
+                *bound = (bound.0.min(index), bound.1.max(index + 1));
+            }
+        }
+    }
+    let found = (0..=u8::MAX).zip(boxes).filter(|(_, bounds)| bounds[0].1 > 0);
+    found.collect()
 }
 
 /// Compares `prediction` with `reference` for each of `classes`.
@@ -134,4 +162,33 @@ pub fn foreground_labels(volume: &LabelVolume) -> BTreeSet<u8> {
 fn depth_height_width(geometry: &Geometry) -> Option<[f64; 3]> {
     let [x, y, z] = geometry.spacing_mm()?;
     Some([z, y, x])
+}
+
+#[cfg(test)]
+mod tests {
+    use lamina_io::Affine;
+
+    use super::*;
+
+    #[test]
+    fn the_farthest_point_lies_where_it_does_in_the_whole_volume() {
+        let affine = Affine::from_spacing_origin([0.5, 2.0, 3.0], [0.0; 3]);
+        let geometry = Geometry::new([6, 7, 8], affine).unwrap();
+        let mut labels = Array3::zeros([6, 7, 8]);
+        labels.slice_mut(s![1..4, 2..5, 3..6]).fill(2);
+        labels[[0, 0, 0]] = 1;
+        let reference = LabelVolume::new(labels.clone(), geometry.clone()).unwrap();
+        labels[[3, 6, 4]] = 2; // two rows beyond
+        let prediction = LabelVolume::new(labels, geometry).unwrap();
+        let found = Comparison::of(&prediction, &reference, Some(1.0)).unwrap();
+        let farthest = found.farthest(2).unwrap();
+        assert_eq!((farthest.index, farthest.on_prediction), ([3, 6, 4], true));
+        assert!((farthest.distance_mm - 4.0).abs() < 1e-12);
+        assert_eq!(found.farthest(1).unwrap().distance_mm, 0.0);
+        assert_eq!(found.farthest(3), None);
+        let whole = |volume: &LabelVolume| volume.labels.mapv(|label| label == 2);
+        let whole =
+            surface_distances(&whole(&prediction), &whole(&reference), [3.0, 2.0, 0.5], 1.0);
+        assert_eq!(found.classes(&[2])[0].surface, whole);
+    }
 }

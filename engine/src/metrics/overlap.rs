@@ -89,15 +89,25 @@ impl OverlapCounts {
     /// Counts two label maps of equal shape.
     pub fn of(prediction: &Array3<u8>, reference: &Array3<u8>) -> Self {
         assert_eq!(prediction.dim(), reference.dim(), "the caller compares the grids first");
-        let mut counts = Self { prediction: [0; 256], reference: [0; 256], both: [0; 256] };
-        Zip::from(prediction).and(reference).for_each(|&predicted, &annotated| {
-            counts.prediction[usize::from(predicted)] += 1;
-            counts.reference[usize::from(annotated)] += 1;
-            if predicted == annotated {
-                counts.both[usize::from(predicted)] += 1;
-            }
-        });
+        let mut counts = Self::none();
+        Zip::from(prediction)
+            .and(reference)
+            .for_each(|&predicted, &annotated| counts.add(predicted, annotated));
         counts
+    }
+
+    /// Counts no voxel yet.
+    pub(super) fn none() -> Self {
+        Self { prediction: [0; 256], reference: [0; 256], both: [0; 256] }
+    }
+
+    /// Counts one voxel more.
+    pub(super) fn add(&mut self, predicted: u8, annotated: u8) {
+        self.prediction[usize::from(predicted)] += 1;
+        self.reference[usize::from(annotated)] += 1;
+        if predicted == annotated {
+            self.both[usize::from(predicted)] += 1;
+        }
     }
 
     /// The counts of one label.

@@ -29,6 +29,17 @@ pub struct SurfaceDistances {
     pub surface_dice: f64,
 }
 
+/// The voxel of either surface that is farthest from the other surface.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FarthestPoint {
+    /// Depth, height and width; the first of equals, and of the prediction before the reference.
+    pub index: [usize; 3],
+    /// How far the other surface is, the Hausdorff distance.
+    pub distance_mm: f64,
+    /// Whether it lies on the surface of the prediction, or else of the reference.
+    pub on_prediction: bool,
+}
+
 /// Measures two masks of equal shape; `None` where one of them is empty.
 ///
 /// # Shapes
@@ -40,21 +51,35 @@ pub fn surface_distances(
     spacing_mm: [f64; 3],
     tolerance_mm: f64,
 ) -> Option<SurfaceDistances> {
+    Some(compare_surfaces(prediction, reference, spacing_mm, tolerance_mm)?.0)
+}
+
+/// [`surface_distances`], and where the surfaces lie farthest apart.
+pub fn compare_surfaces(
+    prediction: &Array3<bool>,
+    reference: &Array3<bool>,
+    spacing_mm: [f64; 3],
+    tolerance_mm: f64,
+) -> Option<(SurfaceDistances, FarthestPoint)> {
     assert_eq!(prediction.dim(), reference.dim(), "the caller compares the grids first");
     let bounds = bounds_of(prediction, reference)?;
     let crop = s![bounds[0].0..bounds[0].1, bounds[1].0..bounds[1].1, bounds[2].0..bounds[2].1];
     let surface_p = surface(&prediction.slice(crop));
     let surface_r = surface(&reference.slice(crop));
-    let from_p = directed(&surface_p, &surface_r, spacing_mm)?;
-    let from_r = directed(&surface_r, &surface_p, spacing_mm)?;
+    let (from_p, farthest_p) = directed(&surface_p, &surface_r, spacing_mm)?;
+    let (from_r, farthest_r) = directed(&surface_r, &surface_p, spacing_mm)?;
 
     let count = (from_p.len() + from_r.len()) as f64;
     let pooled = || from_p.iter().chain(&from_r);
-    Some(SurfaceDistances {
+    let distances = SurfaceDistances {
         hd95_mm: quantile(&from_p, 0.95).max(quantile(&from_r, 0.95)),
         assd_mm: pooled().sum::<f64>() / count,
         surface_dice: pooled().filter(|&&distance| distance <= tolerance_mm).count() as f64 / count,
-    })
+    };
+    let on_prediction = farthest_p.1 >= farthest_r.1;
+    let (index, distance_mm) = if on_prediction { farthest_p } else { farthest_r };
+    let index = [0, 1, 2].map(|axis| bounds[axis].0 + index[axis]);
+    Some((distances, FarthestPoint { index, distance_mm, on_prediction }))
 }
 
 /// The smallest box around both masks: outside it there is no surface.
@@ -88,20 +113,31 @@ fn surface(mask: &ArrayView3<bool>) -> Array3<bool> {
     })
 }
 
-/// Sorted distances from each voxel of surface `from` to the nearest of surface `to`.
-fn directed(from: &Array3<bool>, to: &Array3<bool>, spacing_mm: [f64; 3]) -> Option<Vec<f64>> {
+/// A voxel, and how far it is from the other surface.
+type Farthest = ([usize; 3], f64);
+
+/// Sorted distances from each voxel of surface `from` to the nearest of surface `to`, and the
+/// first voxel with the largest.
+fn directed(
+    from: &Array3<bool>,
+    to: &Array3<bool>,
+    spacing_mm: [f64; 3],
+) -> Option<(Vec<f64>, Farthest)> {
     if !to.iter().any(|&on| on) {
         return None;
     }
     let squared = squared_distances(to, spacing_mm, None, f64::INFINITY);
-    let mut distances: Vec<f64> = from
-        .iter()
-        .zip(&squared)
-        .filter(|(on, _)| **on)
-        .map(|(_, squared)| squared.sqrt())
-        .collect();
+    let mut distances = Vec::new();
+    let mut farthest = None;
+    for (((k, j, i), _), squared) in from.indexed_iter().zip(&squared).filter(|((_, on), _)| **on) {
+        let distance = squared.sqrt();
+        if farthest.is_none_or(|(_, most)| distance > most) {
+            farthest = Some(([k, j, i], distance));
+        }
+        distances.push(distance);
+    }
     distances.sort_by(f64::total_cmp);
-    (!distances.is_empty()).then_some(distances)
+    Some((distances, farthest?))
 }
 
 #[cfg(test)]
@@ -148,6 +184,35 @@ mod tests {
         let surface = surface(&full.view());
         assert_eq!(surface.iter().filter(|on| **on).count(), 26);
         assert!(!surface[[1, 1, 1]]);
+    }
+
+    #[test]
+    fn the_farthest_point_is_what_trying_every_pair_finds() {
+        let spacing: [f64; 3] = [2.5, 0.8, 1.3];
+        let a = cube([6, 9, 8], [1, 2, 2], [4, 6, 5]);
+        let mut b = cube([6, 9, 8], [2, 3, 1], [5, 6, 6]);
+        b[[3, 8, 7]] = true; // a speck far away
+        for (prediction, reference, on_prediction) in [(&a, &b, false), (&b, &a, true)] {
+            let (_, found) = compare_surfaces(prediction, reference, spacing, 1.0).unwrap();
+            let points = |mask: &Array3<bool>| -> Vec<[usize; 3]> {
+                let surface = surface(&mask.view());
+                let on = surface.indexed_iter().filter(|(_, on)| **on);
+                on.map(|((k, j, i), _)| [k, j, i]).collect()
+            };
+            let apart = |from: [usize; 3], to: [usize; 3]| {
+                let step = |axis: usize| (from[axis] as f64 - to[axis] as f64) * spacing[axis];
+                [0, 1, 2].map(step).iter().map(|step| step * step).sum::<f64>().sqrt()
+            };
+            let nearest = |point: [usize; 3], of: &Array3<bool>| {
+                points(of).into_iter().map(|to| apart(point, to)).fold(f64::INFINITY, f64::min)
+            };
+            let from = |mask, other| {
+                points(mask).into_iter().map(|point| nearest(point, other)).fold(0.0, f64::max)
+            };
+            let expected = from(prediction, reference).max(from(reference, prediction));
+            assert_eq!((found.index, found.on_prediction), ([3, 8, 7], on_prediction));
+            assert!((found.distance_mm - expected).abs() < 1e-12, "{found:?} for {expected}");
+        }
     }
 
     #[test]

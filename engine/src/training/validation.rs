@@ -21,7 +21,7 @@ pub fn validate(
 ) -> Result<Vec<ClassDice>, EngineError> {
     let mut per_class = vec![Vec::new(); foreground.len()];
     for HeldOut { prepared, reference } in cases {
-        let labels = label_slices(prepared, labeler, &|_, _| Flow::Continue)?;
+        let labels = label_slices(prepared, labeler, false, &|_, _| Flow::Continue)?.labels;
         let prediction =
             keep_largest_component(prepared.undo(labels.view()), labeler.config.largest_component);
         let overlaps = overlaps(prediction, reference);

@@ -225,6 +225,7 @@ impl Run<'_> {
             lamina_version: env!("CARGO_PKG_VERSION").to_owned(),
             device: self.device.clone(),
             seconds,
+            doubt: Some(segmentation.doubt),
             classes: self.volumes(&segmentation.labels),
         };
         if let Err(error) = record.write(&job.sidecar) {
