@@ -1,9 +1,11 @@
 //! The window, through what users see and press; no display is needed.
 
+mod compare;
 mod correct;
 mod export;
 mod keys;
 mod speed;
+mod worklist;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

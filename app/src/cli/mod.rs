@@ -34,6 +34,8 @@ use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "gui")]
 pub(crate) use bundles::at_hand as bundles_at_hand;
+#[cfg(feature = "gui")]
+pub(crate) use inputs::CaseFiles;
 pub use output::Outcome;
 #[cfg(feature = "gui")]
 pub(crate) use output::error_line;
@@ -41,7 +43,7 @@ use output::{LogWriter, Output, Words, error_chain};
 #[cfg(feature = "gui")]
 pub(crate) use segments::created;
 #[cfg(feature = "gui")]
-pub(crate) use sidecar::{ClassVolume, files_sha256};
+pub(crate) use sidecar::{ClassVolume, Sidecar, files_sha256};
 #[cfg(feature = "gui")]
 pub(crate) use volumes::{Row as VolumeRow, write as write_volumes};
 

@@ -12,6 +12,22 @@ pub struct ViewArgs {
     /// An image or a folder with a DICOM study; label files after it are shown over it.
     pub files: Vec<PathBuf>,
 
+    /// Labels to compare with.
+    #[arg(long, value_name = "FILE", requires = "files")]
+    pub reference: Option<PathBuf>,
+
+    /// List the cases of a folder that predict wrote into, or of any folder of labels.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "files")]
+    pub worklist: Option<PathBuf>,
+
+    /// The images of listed cases; looked for beside their labels unless given.
+    #[arg(long, value_name = "FOLDER", requires = "worklist")]
+    pub images: Option<PathBuf>,
+
+    /// The references of listed cases; looked for beside their labels unless given.
+    #[arg(long, value_name = "FOLDER", requires = "worklist")]
+    pub references: Option<PathBuf>,
+
     /// Say how fast the window is with the image, or with one made for it, and end.
     #[arg(long, hide = true)]
     pub measure: bool,
@@ -27,10 +43,18 @@ pub fn run(args: &ViewArgs, _output: &Output) -> anyhow::Result<Outcome> {
         return measure();
     }
     // The current folder may differ by the time a file is opened again.
-    let files = args.files.iter().map(|path| std::path::absolute(path).unwrap_or(path.clone()));
-    let files = files.collect();
-    let measure = args.measure;
-    let opened = std::panic::catch_unwind(|| crate::gui::run(files, measure));
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let start = crate::gui::Start {
+        paths: args.files.iter().map(absolute).collect(),
+        reference: args.reference.as_ref().map(absolute),
+        worklist: args.worklist.as_ref().map(|results| crate::gui::worklist::Sources {
+            results: absolute(results),
+            images: args.images.as_ref().map(absolute),
+            references: args.references.as_ref().map(absolute),
+        }),
+        measure: args.measure,
+    };
+    let opened = std::panic::catch_unwind(|| crate::gui::run(start));
     match opened {
         Ok(Ok(())) => Ok(Outcome::Done),
         Ok(Err(error)) => {

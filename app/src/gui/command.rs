@@ -46,6 +46,10 @@ pub enum Command {
     CloseSeries,
     /// Use the model at this place in the list.
     Model(usize),
+    /// Something of the comparison with a reference.
+    Compare(super::compare::CompareCommand),
+    /// Something of the worklist.
+    List(super::worklist::ListCommand),
     /// Answer whether what was asked for may lose the labels.
     LoseLabels(bool),
     /// Correct labels.
@@ -86,6 +90,7 @@ impl Command {
     pub fn replaces_labels(&self) -> bool {
         match self {
             Self::Open(_) | Self::OpenSeries(_) | Self::OpenLabels(_) => true,
+            Self::List(command) => matches!(command, super::worklist::ListCommand::Go(_)),
             Self::Do(action) => matches!(action, Action::Close | Action::Quit),
             _ => false,
         }
@@ -187,6 +192,32 @@ pub enum Action {
     Redo,
     /// Do something to a whole label.
     Refine(Refinement),
+    /// Choose a reference.
+    OpenReference,
+    /// Take the reference away.
+    CloseReference,
+    /// Hold its key to see the reference in place of the labels.
+    HoldReference,
+    /// Labels and reference side by side.
+    Beside,
+    /// Outlines of the reference on or off.
+    OutlineReference,
+    /// To the next slice that differs from the reference.
+    NextBad,
+    /// To the one before.
+    PreviousBad,
+    /// To where surfaces lie farthest apart.
+    WorstPoint,
+    /// Choose a folder of cases.
+    OpenWorklist,
+    /// The next case of the worklist.
+    NextCase,
+    /// The one before.
+    PreviousCase,
+    /// The labels of the case are good.
+    Accept,
+    /// Somebody should look at the case again.
+    Flag,
 }
 
 /// A key with what is held beside it.
@@ -415,6 +446,23 @@ entries! {
         Action::ToggleFill, "Fill, outline or both", "How labels are drawn", key('f');
         Action::MoreOpaque, "More opaque", "Labels cover more of the image", key('d');
         Action::LessOpaque, "Less opaque", "Labels cover less of the image", key('a');
+    }
+    "Compare" {
+        Action::OpenReference, "Open reference…", "Open labels to compare with, matched in patient space", control('r');
+        Action::HoldReference, "Hold for the reference", "While it is held, the reference is shown in place of the labels", key('g');
+        Action::Beside, "Prediction beside reference", "One plane twice: the labels on the left, the reference on the right", shift(Key::Char('g'));
+        Action::OutlineReference, "Outline of the reference", "Outlines of the reference over the labels on or off", shift(Key::Char('o'));
+        Action::NextBad, "Next bad slice", "Go to the next slice of this plane with a Dice below 0.8", key('j');
+        Action::PreviousBad, "Previous bad slice", "Go to the bad slice before", shift(Key::Char('j'));
+        Action::WorstPoint, "Worst point", "Go to where the surfaces lie farthest apart", key('k');
+        Action::CloseReference, "Close reference", "Compare no more", None;
+    }
+    "Worklist" {
+        Action::OpenWorklist, "Open worklist…", "List the cases of a folder that predict wrote into, or of any folder of labels", None;
+        Action::NextCase, "Next case", "Open the next case of the worklist", shift(Key::Char('n'));
+        Action::PreviousCase, "Previous case", "Open the case before", shift(Key::Char('p'));
+        Action::Accept, "Accept", "The labels of this case are good; once more takes it back", shift(Key::Char('a'));
+        Action::Flag, "Flag", "Somebody should look at this case again; once more takes it back", shift(Key::Char('l'));
     }
 }
 

@@ -5,6 +5,7 @@
 //! left to `lamina-io`, networks to `lamina-engine`.
 
 pub mod command;
+pub mod compare;
 pub mod desktop;
 pub mod export;
 pub mod folders;
@@ -22,6 +23,7 @@ pub mod shades;
 pub mod state;
 pub mod tools;
 pub mod view;
+pub mod worklist;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,12 +43,25 @@ pub fn models() -> Vec<ModelChoice> {
         .collect()
 }
 
-/// Opens the window and answers when it is closed. Of `paths` the first is the image, others may
-/// be labels. With `measure` it says how fast it is, and ends.
+/// What the window opens with.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// The first is the image, others may be labels.
+    pub paths: Vec<PathBuf>,
+    /// What labels are compared with.
+    pub reference: Option<PathBuf>,
+    /// A folder of cases.
+    pub worklist: Option<worklist::Sources>,
+    /// Whether it says how fast it is, and ends.
+    pub measure: bool,
+}
+
+/// Opens the window and answers when it is closed.
 ///
 /// # Errors
 /// When there is no display, or nothing to draw with.
-pub fn run(paths: Vec<PathBuf>, measure: bool) -> eframe::Result {
+pub fn run(start: Start) -> eframe::Result {
+    let Start { paths, reference, worklist, measure } = start;
     let viewport = egui::ViewportBuilder::default()
         .with_title("Lamina")
         .with_app_id("lamina")
@@ -63,11 +78,17 @@ pub fn run(paths: Vec<PathBuf>, measure: bool) -> eframe::Result {
             Box::new(measure::Measure::new(Desktop::new(models(), paths), image))
         }
         _ => {
-            let desktop = Desktop::with_folders(models(), paths, Folders::of_user());
-            Box::new(match settings::SettingsFile::of_user() {
-                Some(settings) => desktop.with_settings(settings),
-                None => desktop,
-            })
+            let mut desktop = Desktop::with_folders(models(), paths, Folders::of_user());
+            if let Some(settings) = settings::SettingsFile::of_user() {
+                desktop = desktop.with_settings(settings);
+            }
+            if let Some(reference) = reference {
+                desktop.open_reference(reference);
+            }
+            if let Some(sources) = worklist {
+                desktop.open_worklist(sources);
+            }
+            Box::new(desktop)
         }
     };
     eframe::run_native("lamina", options, Box::new(move |_| Ok(app)))

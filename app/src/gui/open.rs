@@ -14,6 +14,7 @@ use super::labels::{LabelLayer, onto_grid};
 use super::plane::PlaneView;
 use super::shades::{Preset, presets};
 use super::state::Study;
+use super::worklist::scan::has_records;
 
 /// What to open.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,10 @@ pub enum OpenEvent {
     Image(Box<Opened>),
     /// Labels on the grid of the image.
     Labels(Box<LabelLayer>),
+    /// A second file of labels: what the first are compared with.
+    Reference(PathBuf),
+    /// A folder of cases with their records.
+    Worklist(PathBuf),
     /// Something has to be chosen.
     Choose(Study),
     /// Something the user should know.
@@ -76,13 +81,18 @@ pub fn open(request: &OpenRequest, worker: &Worker<OpenEvent>) {
     {
         paths = vec![folder.to_path_buf()];
     }
+    let mut has_labels = false;
     for path in &paths {
         if worker.stopped() {
             return;
         }
+        if has_labels && !path.is_dir() && (request.as_labels || looks_like_labels(path)) {
+            worker.send(OpenEvent::Reference(path.clone()));
+            continue;
+        }
         match open_one(path, request, over.as_ref(), worker) {
             Ok(Some(geometry)) => over = Some(geometry),
-            Ok(None) => {}
+            Ok(None) => has_labels |= over.is_some() && !path.is_dir(),
             Err(Refusal::Stopped) => return,
             Err(Refusal::Because(reason)) => worker.send(OpenEvent::Failed(reason)),
         }
@@ -226,6 +236,10 @@ fn open_folder(
     request: &OpenRequest,
     worker: &Worker<OpenEvent>,
 ) -> Result<Option<Geometry>, Refusal> {
+    if has_records(folder) {
+        worker.send(OpenEvent::Worklist(folder.to_owned()));
+        return Ok(None);
+    }
     let series = series_in(folder, &Limits::default())?;
     if let [only] = series.as_slice()
         && only.flaws.is_empty()

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lamina_engine::bundle::{Manifest, Model};
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::error::EngineError;
-use lamina_engine::inference::{LargestComponent, keep_largest_component, label_batches};
+use lamina_engine::inference::{
+    Expectation, LargestComponent, keep_largest_component, label_batches,
+};
 use lamina_engine::observer::Flow;
 use lamina_engine::preprocess::{Placement, Preprocessor};
 use lamina_io::Volume;
@@ -68,6 +70,8 @@ pub struct SliceResult {
     pub entropy: Array2<u8>,
     /// What the expected Dice lacks.
     pub risk: f64,
+    /// What the risk follows from, to add up to that of the case.
+    pub expectation: Expectation,
 }
 
 /// How it goes.
@@ -159,6 +163,7 @@ fn run(
                 labels: slice.labels.to_owned(),
                 entropy: doubt.entropy,
                 risk: doubt.risk,
+                expectation: doubt.expectation,
             })
         });
         worker.send(SegmentEvent::Slices(results.collect()));

@@ -1,16 +1,20 @@
 //! Everything the window knows: plain data, no widgets.
 //!
-//! Views read it and push commands; only `desktop.rs` changes it.
+//! Views read it and push commands; only `desktop/` changes it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use lamina_engine::inference::DOUBTFUL;
+use lamina_engine::inference::{CaseDoubt, Expectation};
 use lamina_io::{SeriesInfo, Volume};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
+use super::compare::Compare;
 use super::export::Exporting;
 use super::keymap::Keyboard;
 use super::labels::LabelLayer;
@@ -18,6 +22,7 @@ use super::plane::{Plane, PlaneView};
 use super::segment::ModelChoice;
 use super::shades::{Preset, Window};
 use super::tools::{Tools, Unfinished};
+use super::worklist::Worklist;
 
 /// Said wherever users of such tools expect it.
 pub const RESEARCH_USE: &str = "Research use only, not for clinical decisions";
@@ -73,6 +78,8 @@ impl Default for PaneState {
 pub enum Layout {
     /// Three planes and a panel.
     Four,
+    /// One plane twice: labels on the left, reference on the right.
+    Beside,
     /// One plane large, two small.
     Three,
     /// One plane.
@@ -125,15 +132,19 @@ pub struct DoubtLayer {
     pub axis: usize,
     /// Risk of each slice along that axis, where it was looked at.
     pub risks: Vec<Option<f64>>,
+    /// What those risks follow from, by place along the axis.
+    pub expectations: BTreeMap<usize, Expectation>,
     /// Changes with every change.
     pub revision: u64,
 }
 
-/// From this risk on a slice counts as doubtful: the probabilities lead to expect a Dice
-/// below 0.9.
-pub const DOUBTFUL: f64 = 0.1;
-
 impl DoubtLayer {
+    /// How sure the model was of all slices that it looked at: what `lamina predict` writes into
+    /// the record of a case.
+    pub fn case(&self) -> CaseDoubt {
+        CaseDoubt::of(self.expectations.values().copied())
+    }
+
     /// The next doubtful place along the axis from `from`, on or back, around the ends. Of
     /// doubtful neighbors the worst stands for all.
     pub fn next(&self, from: usize, forwards: bool) -> Option<usize> {
@@ -210,6 +221,14 @@ pub enum Purpose {
     Labels,
     /// To save the labels there.
     Save,
+    /// To compare with it.
+    Reference,
+    /// To list its cases.
+    Worklist,
+    /// To find the images of listed cases.
+    ListImages,
+    /// To find the references of listed cases.
+    ListReferences,
 }
 
 /// What is under the pointer.
@@ -230,6 +249,10 @@ pub struct State {
     pub labels: Option<LabelLayer>,
     /// How sure the model was.
     pub doubt: Option<DoubtLayer>,
+    /// The comparison with a reference.
+    pub compare: Compare,
+    /// The cases of a folder.
+    pub worklist: Option<Worklist>,
     /// The place that is shown, in RAS millimeters; pixels where there is no patient.
     pub crosshair_mm: [f64; 3],
     /// How each plane is looked at: axial or as stored, coronal, sagittal.
@@ -289,6 +312,8 @@ impl Default for State {
             image: None,
             labels: None,
             doubt: None,
+            compare: Compare::default(),
+            worklist: None,
             crosshair_mm: [0.0; 3],
             panes: [PaneState::default(); 3],
             window: Window { center: 0.5, width: 1.0 },
@@ -386,6 +411,7 @@ mod tests {
             entropy: Array3::zeros([1, 1, 1]),
             axis: 2,
             risks: risks.iter().map(|risk| Some(*risk)).collect(),
+            expectations: BTreeMap::new(),
             revision: 0,
         }
     }

@@ -6,12 +6,15 @@ use super::Desktop;
 use crate::gui::command::Command;
 use crate::gui::job::{Job, News};
 use crate::gui::state::Purpose;
+use crate::gui::view;
 
 /// What a dialog answers.
 #[derive(Debug)]
 pub(super) enum Chosen {
     /// To open, as labels or whatever they are.
     Open(Vec<PathBuf>, bool),
+    /// For something of the comparison or the worklist.
+    For(Purpose, PathBuf),
     /// To save labels as.
     Save(PathBuf),
     /// Nothing was chosen; whether any dialog was seen.
@@ -49,6 +52,9 @@ impl Desktop {
                 }
                 News::Event(Chosen::Open(paths, false)) => self.run(Command::Open(paths)),
                 News::Event(Chosen::Save(path)) => self.save_labels(path),
+                News::Event(Chosen::For(purpose, path)) => {
+                    self.run(view::dialogs::wanted_of(purpose, path));
+                }
                 News::Event(Chosen::Nothing { seen: false, purpose }) => {
                     // Neither a desktop portal nor zenity: type it.
                     self.state.typed_path = Some((String::new(), purpose));
@@ -65,6 +71,10 @@ pub(super) enum Dialog {
     Folder,
     Labels,
     Save,
+    Reference,
+    Worklist,
+    ListImages,
+    ListReferences,
 }
 
 impl Dialog {
@@ -73,6 +83,10 @@ impl Dialog {
             Self::File | Self::Folder => Purpose::Open,
             Self::Labels => Purpose::Labels,
             Self::Save => Purpose::Save,
+            Self::Reference => Purpose::Reference,
+            Self::Worklist => Purpose::Worklist,
+            Self::ListImages => Purpose::ListImages,
+            Self::ListReferences => Purpose::ListReferences,
         }
     }
 
@@ -97,6 +111,20 @@ impl Dialog {
             Self::Labels => filtered(dialog).set_title("Open labels").pick_files(),
             Self::Folder => {
                 dialog.set_title("Open folder").pick_folder().map(|folder| vec![folder])
+            }
+            Self::Reference | Self::Worklist | Self::ListImages | Self::ListReferences => {
+                let chosen = match self {
+                    Self::Reference => filtered(dialog).set_title("Open reference").pick_file(),
+                    Self::ListImages => dialog.set_title("Folder of the images").pick_folder(),
+                    Self::ListReferences => {
+                        dialog.set_title("Folder of the references").pick_folder()
+                    }
+                    _ => dialog.set_title("Open worklist").pick_folder(),
+                };
+                return match chosen {
+                    Some(path) => Chosen::For(self.purpose(), path),
+                    None => nothing(),
+                };
             }
             Self::Save => {
                 let dialog = dialog.set_title("Save labels").set_file_name("labels.nii.gz");

@@ -1,9 +1,11 @@
 //! Runs commands and takes in what jobs have sent: the only place that changes the state.
 
+mod comparing;
 mod correcting;
 mod dialogs;
 mod exporting;
 mod journaling;
+mod listing;
 mod navigating;
 mod opening;
 mod remembering;
@@ -15,14 +17,17 @@ use std::sync::{Arc, OnceLock};
 
 use eframe::egui;
 
+use self::comparing::Comparing;
 use self::correcting::Correcting;
 use self::dialogs::{Chosen, Dialog};
 use self::exporting::ExportJobs;
 use self::journaling::Journaling;
+use self::listing::Listing;
 use self::remembering::Remembering;
 use self::saving::Saved;
 use self::segmenting::Segmenting;
 use super::command::{Action, Command};
+use super::compare::CompareCommand;
 use super::export::{ExportCommand, What};
 use super::folders::Folders;
 use super::job::{Job, Wake};
@@ -31,6 +36,7 @@ use super::segment::ModelChoice;
 use super::state::{Layout, Notice, PaneState, Purpose, State};
 use super::tools::Tool;
 use super::view::{self, Canvases};
+use super::worklist::ListCommand;
 
 /// The window: its state, its jobs, and what is drawn with.
 pub struct Desktop {
@@ -42,6 +48,8 @@ pub struct Desktop {
     correcting: Correcting,
     journaling: Journaling,
     folders: Folders,
+    comparing: Comparing,
+    listing: Listing,
     dialog: Option<Job<Chosen>>,
     saving: Option<Job<Saved>>,
     exports: ExportJobs,
@@ -68,6 +76,8 @@ impl Desktop {
             correcting: Correcting::default(),
             journaling: Journaling::default(),
             folders,
+            comparing: Comparing::default(),
+            listing: Listing::default(),
             dialog: None,
             saving: None,
             exports: ExportJobs::default(),
@@ -103,12 +113,19 @@ impl Desktop {
         self.take_exports(ctx);
         self.take_session();
         self.remember(ctx);
+        self.take_comparison(ctx);
+        self.take_listing();
         let mut commands = view::keys::pressed(ctx, &self.state);
         let dropped: Vec<PathBuf> = ctx.input(|input| {
             input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()
         });
-        if !dropped.is_empty() {
-            commands.push(Command::Open(dropped));
+        match &dropped[..] {
+            [] => {}
+            // Beside the labels it is the reference that is missing.
+            [reference] if self.takes_reference() => {
+                commands.push(Command::Compare(CompareCommand::Open(reference.clone())));
+            }
+            _ => commands.push(Command::Open(dropped)),
         }
         if ctx.input(|input| input.viewport().close_requested()) && !self.leaving {
             // Whether it may be closed is found out first.
@@ -146,6 +163,8 @@ impl Desktop {
             || self.saving.is_some()
             || self.exports.is_running()
             || self.remembering.is_opening()
+            || self.comparing.is_running()
+            || self.listing.is_running()
     }
 
     fn run_all(&mut self, commands: Vec<Command>, ctx: &egui::Context) {
@@ -153,7 +172,7 @@ impl Desktop {
             self.run(command);
             ctx.request_repaint();
         }
-        if self.leaving {
+        if self.leaving && !self.listing.keeps() {
             self.remember_at_once();
             ctx.send_viewport_cmd(egui::ViewportCommand::Close);
         }
@@ -227,9 +246,11 @@ impl Desktop {
                 self.state.focus = plane;
                 self.state.layout = match self.state.layout {
                     Layout::One => Layout::Four,
-                    Layout::Three | Layout::Four => Layout::One,
+                    Layout::Three | Layout::Four | Layout::Beside => Layout::One,
                 };
             }
+            Command::Compare(command) => self.run_compare(command),
+            Command::List(command) => self.run_list(command),
             Command::SaveLabels(path) => self.save_labels(path),
             Command::Model(index) => self.choose_model(index),
             Command::Edit(edit) => self.edit(edit),
@@ -298,6 +319,19 @@ impl Desktop {
             Action::Redo => self.undo(false),
             Action::Refine(refinement) => self.refine(refinement),
             Action::Help => state.toggle_help(),
+            Action::OpenReference => self.run_compare(CompareCommand::Choose),
+            Action::CloseReference => self.run_compare(CompareCommand::Close),
+            Action::HoldReference => {} // `take_comparison` sees whether it is held
+            Action::Beside => state.layout = Layout::Beside,
+            Action::OutlineReference => self.run_compare(CompareCommand::Outline),
+            Action::NextBad => self.run_compare(CompareCommand::NextBad),
+            Action::PreviousBad => self.run_compare(CompareCommand::PreviousBad),
+            Action::WorstPoint => self.run_compare(CompareCommand::Worst),
+            Action::OpenWorklist => self.run_list(ListCommand::Choose),
+            Action::NextCase => self.run_list(ListCommand::Next),
+            Action::PreviousCase => self.run_list(ListCommand::Previous),
+            Action::Accept => self.run_list(ListCommand::Accept),
+            Action::Flag => self.run_list(ListCommand::Flag),
         }
     }
 
@@ -305,6 +339,7 @@ impl Desktop {
         self.forget_labels();
         self.end_session();
         self.state.exporting.form = None;
+        self.forget_reference();
         self.opening = None;
         self.state.opening = None;
         self.state.image = None;

@@ -9,6 +9,7 @@ use crate::gui::plane::Plane;
 use crate::gui::session_file::is_session;
 use crate::gui::shades::Window;
 use crate::gui::state::{Activity, OpenImage, PaneState};
+use crate::gui::worklist::Sources;
 
 /// Files that are remembered until the program ends.
 const RECENT: usize = 10;
@@ -39,6 +40,7 @@ impl Desktop {
                 News::Over => {
                     self.opening = None;
                     self.state.opening = None;
+                    self.opening_ended();
                 }
                 News::Event(OpenEvent::Progress(done, total)) => {
                     if let Some(activity) = &mut self.state.opening {
@@ -55,6 +57,10 @@ impl Desktop {
                     self.state.labels = Some(layer);
                     self.state.overlay.labels = true;
                 }
+                News::Event(OpenEvent::Reference(path)) => self.open_reference(path),
+                News::Event(OpenEvent::Worklist(results)) => {
+                    self.open_worklist(Sources { results, ..Sources::default() });
+                }
                 News::Event(OpenEvent::Choose(study)) => self.state.study = Some(study),
                 News::Event(OpenEvent::Notice(text)) => self.notice(text),
                 News::Event(OpenEvent::Failed(text)) => self.problem(text),
@@ -65,6 +71,7 @@ impl Desktop {
     /// Shows an image, or what only stands in for one.
     pub(super) fn show(&mut self, opened: Opened, is_stand_in: bool) {
         self.forget_labels();
+        self.forget_reference();
         self.ids += 1;
         let Opened { volume, name, views, presets, path, series, is_dicom } = opened;
         let [depth, height, width] = volume.shape();

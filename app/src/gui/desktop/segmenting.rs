@@ -1,5 +1,7 @@
 //! Running the model.
 
+use std::collections::BTreeMap;
+
 use lamina_edit::{Operation, Paste};
 use lamina_engine::preprocess::Placement;
 use ndarray::Array3;
@@ -126,6 +128,7 @@ impl Desktop {
             entropy: Array3::zeros(shape),
             axis,
             risks: vec![None; shape[2 - axis]],
+            expectations: BTreeMap::new(),
             revision: self.state.doubt.as_ref().map_or(0, |doubt| doubt.revision + 1),
         });
         self.state.overlay.labels = true;
@@ -142,7 +145,9 @@ impl Desktop {
         for slice in slices {
             layer.take_slice(slice.index, slice.labels.view(), placement);
             placement.write_slice(slice.index, slice.entropy.view(), doubt.entropy.view_mut());
-            doubt.risks[placement.voxel_of_slice(slice.index)] = Some(slice.risk);
+            let place = placement.voxel_of_slice(slice.index);
+            doubt.risks[place] = Some(slice.risk);
+            doubt.expectations.insert(place, slice.expectation);
             *done += 1;
         }
         doubt.revision += 1;

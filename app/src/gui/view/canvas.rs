@@ -8,13 +8,15 @@ use eframe::egui::{
 };
 
 use super::annotations::annotate;
+use super::compare::{curve_height, curve_ui, dashed_outlines, mark};
 use super::page::{Page, fit};
 use super::pointer::{Pointed, pointer};
 use super::strip::strip_ui;
 use super::strokes::tool_ui;
 use super::style;
 use crate::gui::command::Command;
-use crate::gui::labels::{LabelLayer, Stamp};
+use crate::gui::compare::Side;
+use crate::gui::labels::{LabelClass, Stamp};
 use crate::gui::pixels::{Edge, Paint, gray, gray_painted, outlines, paint};
 use crate::gui::plane::{Plane, PlaneView};
 use crate::gui::shades::{Shades, Window};
@@ -27,6 +29,8 @@ const STRIP: f32 = 20.0;
 #[derive(Default)]
 pub struct Canvases {
     panes: [Canvas; 3],
+    /// The pane of the reference beside the labels.
+    reference: Canvas,
     shades: Option<(u64, Window, bool, Shades)>,
 }
 
@@ -36,6 +40,8 @@ struct Canvas {
     texture: Option<TextureHandle>,
     drawn: Option<Drawing>,
     edges: Vec<Edge>,
+    /// Those of the reference over the labels.
+    reference_edges: Vec<Edge>,
     wheel: f32,
     /// Where the slice was in the last frame, to center on its crosshair.
     pane: Option<(Rect, Vec2)>,
@@ -53,6 +59,7 @@ struct Drawing {
     doubt: Option<u64>,
     /// Whether voxels are at least as large as the dots of the screen.
     magnified: bool,
+    outlined: Option<Stamp>,
 }
 
 impl Canvases {
@@ -61,23 +68,31 @@ impl Canvases {
         &mut self,
         ui: &mut Ui,
         state: &State,
-        plane: Plane,
+        (plane, side): (Plane, Side),
         rect: Rect,
         commands: &mut Vec<Command>,
     ) -> Option<Hover> {
         let (image, slice) = (state.image.as_ref()?, state.slice(plane)?);
         let view = *image.view(plane)?;
-        let picture = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - STRIP));
-        let strip = Rect::from_min_max(pos2(rect.left(), picture.bottom()), rect.max);
+        let curve = curve_height(state, &view);
+        let below = rect.bottom() - STRIP - curve;
+        let picture = Rect::from_min_max(rect.min, pos2(rect.right(), below));
+        let strip = Rect::from_min_size(picture.left_bottom(), vec2(rect.width(), STRIP));
+        let curve = Rect::from_min_max(strip.left_bottom(), rect.max);
         let page = Page::new(&view, state, picture);
         let magnified = page.scale.min_elem() * ui.ctx().pixels_per_point() >= 1.0;
-        self.redraw(ui.ctx(), state, image, &view, slice, magnified);
-        let canvas = &mut self.panes[State::pane_index(plane)];
+        self.redraw(ui.ctx(), state, image, (&view, side), slice, magnified);
+        let canvas = self.canvas(plane, side);
         canvas.pane = Some((picture, fit(&view, picture)));
 
-        let id = ui.scope_id().with(("pane", plane));
+        let id = ui.scope_id().with(("pane", plane, side));
         let response = ui.interact(picture, id, Sense::click_and_drag());
         let name = format!("{} slice {} of {}", plane.title(), slice + 1, view.slice.len);
+        let name = match side {
+            Side::Labels if state.compare.held => format!("{name}, showing the reference"),
+            Side::Labels => name,
+            Side::Reference => format!("Reference, {}", name.to_lowercase()),
+        };
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, name.clone()));
         let painter = ui.painter_at(picture);
         ground(&painter, picture, page.rect);
@@ -85,16 +100,26 @@ impl Canvases {
             let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
             painter.image(texture.id(), page.rect, whole, Color32::WHITE);
         }
-        if let Some(layer) = &state.labels {
-            painter.add(outline_mesh(&painter, layer, &canvas.edges, &page));
+        if !canvas.edges.is_empty() {
+            painter.add(outline_mesh(&painter, &rows(state, side), &canvas.edges, &page));
         }
+        dashed_outlines(&painter, &page, &canvas.reference_edges);
         if state.annotations {
             annotate(&painter, state, &view, slice, &page, picture);
         }
-        strip_ui(ui, state, &view, slice, strip, commands);
+        mark(&painter, state, &view, slice, &page, picture, side);
+        strip_ui(ui, state, &view, slice, strip, side, commands);
+        curve_ui(ui, state, &view, slice, (curve, side), commands);
         let pointed = Pointed { image, view: &view, slice, page: &page, response: &response };
         tool_ui(&painter, state, &pointed);
         pointer(ui, state, &pointed, &mut canvas.wheel, commands)
+    }
+
+    fn canvas(&mut self, plane: Plane, side: Side) -> &mut Canvas {
+        match side {
+            Side::Labels => &mut self.panes[State::pane_index(plane)],
+            Side::Reference => &mut self.reference,
+        }
     }
 
     /// Makes the texture anew where something about it changed.
@@ -103,11 +128,22 @@ impl Canvases {
         ctx: &egui::Context,
         state: &State,
         image: &OpenImage,
-        view: &PlaneView,
+        (view, side): (&PlaneView, Side),
         slice: usize,
         magnified: bool,
     ) {
-        let layer = state.labels.as_ref().filter(|_| state.overlay.labels);
+        let layer = state.labels.as_ref();
+        let across = (view.slice.axis, view.slice.voxel(slice));
+        let shown = match state.compare.shown_on(side) {
+            Some(reference) => Some((reference.labels(), reference.stamp(layer))),
+            None if side == Side::Reference => None,
+            None => layer.map(|layer| (layer.labels(), layer.slice_stamp(across.0, across.1))),
+        };
+        let shown = shown.filter(|_| state.overlay.labels);
+        let outlined = state.compare.reference.as_ref().filter(|_| {
+            let compare = &state.compare;
+            compare.outlined && compare.shown_on(side).is_none() && state.overlay.labels
+        });
         let doubt = state.doubt.as_ref().filter(|_| state.overlay.doubt);
         let drawing = Drawing {
             image: image.id,
@@ -115,14 +151,15 @@ impl Canvases {
             plane: view.plane,
             window: state.window,
             inverted: state.inverted,
-            labels: layer.map(|layer| {
-                let stamp = layer.slice_stamp(view.slice.axis, view.slice.voxel(slice));
-                (stamp, state.overlay.opacity, state.overlay.drawn)
-            }),
+            labels: shown.map(|(_, stamp)| (stamp, state.overlay.opacity, state.overlay.drawn)),
             doubt: doubt.map(|doubt| doubt.revision),
             magnified,
+            outlined: outlined.map(|reference| reference.stamp(layer)),
         };
-        let canvas = &mut self.panes[State::pane_index(view.plane)];
+        let canvas = match side {
+            Side::Labels => &mut self.panes[State::pane_index(view.plane)],
+            Side::Reference => &mut self.reference,
+        };
         if canvas.drawn.as_ref() == Some(&drawing) {
             return;
         }
@@ -140,19 +177,25 @@ impl Canvases {
         };
         let mut pixels: Vec<Color32> = Vec::new();
         canvas.edges.clear();
+        canvas.reference_edges.clear();
         let mut paints: [Paint; 256] = [([0; 3], 0); 256];
         let mut filled = None;
-        if let Some(layer) = layer {
+        if let Some((labels, _)) = shown {
             let opacity = (state.overlay.opacity * 255.0) as u8;
-            let mut shown = [false; 256];
-            for class in layer.classes.iter().filter(|class| class.visible) {
+            let rows = rows(state, side);
+            for class in rows.iter().filter(|class| class.visible) {
                 paints[usize::from(class.value)] = (class.color, opacity);
-                shown[usize::from(class.value)] = true;
             }
-            filled = (state.overlay.drawn != Drawn::Outline).then(|| layer.labels());
+            filled = (state.overlay.drawn != Drawn::Outline).then_some(labels);
             if state.overlay.drawn != Drawn::Fill {
-                canvas.edges = outlines(layer.labels(), view, slice, |l| shown[usize::from(l)]);
+                let visible = visible(&rows);
+                canvas.edges = outlines(labels, view, slice, |l| visible[usize::from(l)]);
             }
+        }
+        if let Some(reference) = outlined {
+            let visible = visible(&reference.rows(layer));
+            canvas.reference_edges =
+                outlines(reference.labels(), view, slice, |l| visible[usize::from(l)]);
         }
         match filled {
             Some(labels) => {
@@ -221,7 +264,7 @@ fn ground(painter: &Painter, pane: Rect, page: Rect) {
 const OUTLINE: f32 = 1.4;
 
 /// All outlines of a page as one shape, in whole dots of the screen.
-fn outline_mesh(painter: &Painter, layer: &LabelLayer, edges: &[Edge], page: &Page) -> Shape {
+fn outline_mesh(painter: &Painter, rows: &[LabelClass], edges: &[Edge], page: &Page) -> Shape {
     let dots = painter.pixels_per_point();
     let whole = |points: f32| (points * dots).round() / dots;
     let thick = (OUTLINE * dots).round().max(1.0) / dots;
@@ -235,11 +278,28 @@ fn outline_mesh(painter: &Painter, layer: &LabelLayer, edges: &[Edge], page: &Pa
         });
         let rect = Rect::from_min_max(from, to + vec2(thick, thick));
         if clip.intersects(rect) {
-            let [r, g, b] = layer.class(edge.label).map_or([255; 3], |class| class.color);
+            let [r, g, b] =
+                rows.iter().find(|row| row.value == edge.label).map_or([255; 3], |row| row.color);
             mesh.add_colored_rect(rect, Color32::from_rgb(r, g, b));
         }
     }
     Shape::mesh(mesh)
+}
+
+/// Names and looks of the labels that a side shows.
+fn rows(state: &State, side: Side) -> Vec<LabelClass> {
+    match state.compare.shown_on(side) {
+        Some(reference) => reference.rows(state.labels.as_ref()),
+        None => state.labels.as_ref().map_or_else(Vec::new, |layer| layer.classes.clone()),
+    }
+}
+
+fn visible(rows: &[LabelClass]) -> [bool; 256] {
+    let mut visible = [false; 256];
+    for row in rows.iter().filter(|row| row.visible) {
+        visible[usize::from(row.value)] = true;
+    }
+    visible
 }
 
 /// Pixels as a texture takes them; of a picture that is too large every second, third and so on.

@@ -6,7 +6,9 @@ use eframe::egui::{self, Align2, RichText, vec2};
 
 use super::style;
 use crate::gui::command::{Action, Command};
+use crate::gui::compare::CompareCommand;
 use crate::gui::state::{Purpose, State};
+use crate::gui::worklist::ListCommand;
 
 /// Draws the notices, the newest below.
 pub fn notices_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
@@ -113,6 +115,15 @@ pub fn unsaved_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command
                     commands.push(Command::LoseLabels(false));
                     commands.push(Command::Do(Action::SaveLabels));
                 }
+                let in_list = state.worklist.as_ref().is_some_and(|list| list.current.is_some());
+                if in_list
+                    && ui
+                        .button("Save and go on")
+                        .on_hover_text("Into the folder corrected, beside the labels of the case")
+                        .clicked()
+                {
+                    commands.push(Command::List(ListCommand::SaveAndGoOn));
+                }
                 if ui.button("Discard labels").clicked() {
                     commands.push(Command::LoseLabels(true));
                 }
@@ -121,6 +132,19 @@ pub fn unsaved_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command
                 }
             });
         });
+}
+
+/// What is done with a path that was typed or chosen.
+pub fn wanted_of(purpose: Purpose, path: PathBuf) -> Command {
+    match purpose {
+        Purpose::Open => Command::Open(vec![path]),
+        Purpose::Labels => Command::OpenLabels(path),
+        Purpose::Save => Command::SaveLabels(path),
+        Purpose::Reference => Command::Compare(CompareCommand::Open(path)),
+        Purpose::Worklist => Command::List(ListCommand::Open(path)),
+        Purpose::ListImages => Command::List(ListCommand::Images(path)),
+        Purpose::ListReferences => Command::List(ListCommand::References(path)),
+    }
 }
 
 /// Draws a field to type a path into.
@@ -134,6 +158,10 @@ pub fn typed_path_ui(
         Purpose::Open => ("Open path", "Open"),
         Purpose::Labels => ("Open labels", "Open"),
         Purpose::Save => ("Save labels as", "Save"),
+        Purpose::Reference => ("Open reference", "Open"),
+        Purpose::Worklist => ("Open worklist", "Open"),
+        Purpose::ListImages => ("Folder of the images", "Open"),
+        Purpose::ListReferences => ("Folder of the references", "Open"),
     };
     let mut open = true;
     egui::Window::new(title)
@@ -152,11 +180,7 @@ pub fn typed_path_ui(
                 let entered = ui.input(|input| input.key_pressed(egui::Key::Enter));
                 if (ui.button(go).clicked() || entered) && !typed.trim().is_empty() {
                     let path = PathBuf::from(typed.trim());
-                    commands.push(match purpose {
-                        Purpose::Open => Command::Open(vec![path]),
-                        Purpose::Labels => Command::OpenLabels(path),
-                        Purpose::Save => Command::SaveLabels(path),
-                    });
+                    commands.push(wanted_of(purpose, path));
                 }
             });
         });

@@ -34,6 +34,7 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             });
             ui.separator();
             items(ui, state, commands, &[Action::OpenLabels, Action::SaveLabels]);
+            items(ui, state, commands, &[Action::OpenReference, Action::OpenWorklist]);
             ui.separator();
             items(ui, state, commands, &EXPORTS);
             ui.separator();
@@ -73,12 +74,22 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             ui.separator();
             items(ui, state, commands, &[A::NextDoubtful, A::PreviousDoubtful, A::ToggleDoubt]);
         });
+        ui.menu_button("Compare", |ui| {
+            use Action as A;
+            items(ui, state, commands, &[A::OpenReference, A::CloseReference]);
+            items(ui, state, commands, &[A::Beside, A::OutlineReference]);
+            items(ui, state, commands, &[A::NextBad, A::PreviousBad, A::WorstPoint]);
+            ui.separator();
+            items(ui, state, commands, &[A::OpenWorklist, A::NextCase, A::PreviousCase]);
+            items(ui, state, commands, &[A::Accept, A::Flag]);
+        });
         ui.menu_button("Help", |ui| items(ui, state, commands, &[Action::Help]));
         ui.separator();
         for (action, layout) in [
             (Action::FourPanes, Layout::Four),
             (Action::ThreePanes, Layout::Three),
             (Action::OnePane, Layout::One),
+            (Action::Beside, Layout::Beside),
         ] {
             layout_button(ui, state, action, layout, commands);
         }
@@ -114,8 +125,20 @@ fn possible(action: Action, state: &State) -> bool {
             state.labels.as_ref().is_some_and(|layer| layer.count(state.tools.label) > 0)
         }
         Action::NextLabel | Action::PreviousLabel => state.labels.is_some(),
-        Action::OpenFile | Action::OpenFolder | Action::OpenPath | Action::Quit | Action::Help => {
-            true
+        Action::OpenFile
+        | Action::OpenFolder
+        | Action::OpenPath
+        | Action::OpenWorklist
+        | Action::Quit
+        | Action::Help => true,
+        Action::CloseReference | Action::HoldReference | Action::OutlineReference => {
+            state.compare.reference.is_some()
+        }
+        Action::NextBad | Action::PreviousBad => state.compare.measured.is_some(),
+        Action::WorstPoint => state.compare.worst().is_some(),
+        Action::NextCase | Action::PreviousCase => state.worklist.is_some(),
+        Action::Accept | Action::Flag => {
+            state.worklist.as_ref().is_some_and(|list| list.current.is_some())
         }
         _ => open,
     }
@@ -166,6 +189,9 @@ fn layout_button(
     let across = |x: f32| inner.left() + x * inner.width();
     match layout {
         Layout::One => {}
+        Layout::Beside => {
+            painter.vline(across(0.5), inner.y_range(), stroke);
+        }
         Layout::Three => {
             painter.vline(across(0.66), inner.y_range(), stroke);
             painter.hline(across(0.66)..=inner.right(), inner.center().y, stroke);

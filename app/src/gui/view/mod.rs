@@ -2,6 +2,7 @@
 
 pub mod annotations;
 pub mod canvas;
+pub mod compare;
 pub mod dialogs;
 pub mod export;
 pub mod keyboard;
@@ -17,12 +18,14 @@ pub mod strokes;
 pub mod style;
 pub mod tools;
 pub mod unfinished;
+pub mod worklist;
 
 use eframe::egui::{self, Color32, Rect, Ui, pos2, vec2};
 
 pub use canvas::Canvases;
 
 use super::command::{Action, Command};
+use super::compare::Side;
 use super::plane::Plane;
 use super::state::{Hover, Layout, State};
 
@@ -50,6 +53,16 @@ pub fn window_ui(
         .default_size(270.0)
         .size_range(220.0..=420.0)
         .show(ui, |ui| side::side_ui(ui, state, commands));
+    if state.worklist.is_some() {
+        egui::Panel::left("worklist")
+            .resizable(true)
+            .default_size(320.0)
+            .size_range(180.0..=700.0)
+            .show(ui, |ui| worklist::panel_ui(ui, state, commands));
+    }
+    if state.compare.reference.is_some() {
+        egui::Panel::bottom("compare").show(ui, |ui| compare::panel_ui(ui, state, commands));
+    }
     let hover = egui::CentralPanel::default()
         .frame(egui::Frame::NONE)
         .show(ui, |ui| panes_ui(ui, state, canvases, commands))
@@ -81,15 +94,27 @@ fn panes_ui(
     let planes: Vec<Plane> = image.views.iter().map(|view| view.plane).collect();
     let focus = if planes.contains(&state.focus) { state.focus } else { planes[0] };
     let mut hover = None;
+    if state.layout == Layout::Beside {
+        let size = vec2((all.width() - GAP) / 2.0, all.height());
+        let [left, right] =
+            [0.0, size.x + GAP].map(|x| Rect::from_min_size(all.min + vec2(x, 0.0), size));
+        hover = canvases.pane_ui(ui, state, (focus, Side::Labels), left, commands);
+        if state.compare.reference.is_none() {
+            compare::missing_ui(ui, state, right, commands);
+            return hover;
+        }
+        return canvases.pane_ui(ui, state, (focus, Side::Reference), right, commands).or(hover);
+    }
     let mut pane = |ui: &mut Ui, plane: Plane, rect: Rect| {
-        hover = canvases.pane_ui(ui, state, plane, rect, commands).or(hover);
+        let side = Side::Labels;
+        hover = canvases.pane_ui(ui, state, (plane, side), rect, commands).or(hover);
     };
     if let [only] = planes[..] {
         pane(ui, only, all);
         return hover;
     }
     match state.layout {
-        Layout::One => pane(ui, focus, all),
+        Layout::One | Layout::Beside => pane(ui, focus, all),
         Layout::Three => {
             let split = all.left() + (all.width() * 0.66).round();
             let large = Rect::from_min_max(all.min, pos2(split - GAP, all.bottom()));

@@ -99,6 +99,8 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     let doubtful = doubt.risks.iter().flatten().filter(|risk| **risk >= DOUBTFUL).count();
     let looked_at = doubt.risks.iter().flatten().count();
     ui.label(format!("{doubtful} of {looked_at} slices are doubtful"));
+    ui.label(format!("Risk of the case {:.3}", doubt.case().risk))
+        .on_hover_text("What its Dice lacks of 1, by the model's own softmax");
     ui.horizontal(|ui| {
         menu::button(ui, state, Action::NextDoubtful, commands);
         let mut shown = state.overlay.doubt;

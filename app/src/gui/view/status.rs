@@ -71,6 +71,15 @@ pub fn readout(state: &State) -> Option<String> {
             text.push_str(&class.name);
         }
     }
+    if let Some(reference) = &state.compare.reference
+        && let Some(row) = {
+            let label = reference.labels()[[k, j, i]];
+            reference.rows(state.labels.as_ref()).into_iter().find(|row| row.value == label)
+        }
+    {
+        text.push_str("   reference ");
+        text.push_str(&row.name);
+    }
     Some(text)
 }
 

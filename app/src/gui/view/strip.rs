@@ -4,6 +4,7 @@ use eframe::egui::{self, Color32, Rect, Sense, Stroke, Ui, pos2, vec2};
 
 use super::style;
 use crate::gui::command::Command;
+use crate::gui::compare::Side;
 use crate::gui::plane::PlaneView;
 use crate::gui::state::{DOUBTFUL, State};
 
@@ -14,13 +15,18 @@ pub fn strip_ui(
     view: &PlaneView,
     slice: usize,
     rect: Rect,
+    side: Side,
     commands: &mut Vec<Command>,
 ) {
-    let id = ui.scope_id().with(("strip", view.plane));
+    let id = ui.scope_id().with(("strip", view.plane, side));
     let response = ui.interact(rect, id, Sense::click_and_drag());
     let (plane, last) = (view.plane, view.slice.len - 1);
     response.widget_info(|| {
-        egui::WidgetInfo::slider(true, (slice + 1) as f64, format!("{} slider", plane.title()))
+        let name = match side {
+            Side::Labels => format!("{} slider", plane.title()),
+            Side::Reference => format!("Slider of the reference, {}", plane.name()),
+        };
+        egui::WidgetInfo::slider(true, (slice + 1) as f64, name)
     });
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, 0.0, Color32::from_rgb(20, 21, 24));
