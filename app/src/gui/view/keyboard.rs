@@ -25,7 +25,8 @@ pub fn help_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) 
             let columns = ((screen.width() - 90.0) / 345.0).floor().clamp(1.0, 3.0);
             let width = ((screen.width() - 90.0) / columns - 10.0).min(400.0);
             let room = (screen.height() - 170.0).max(200.0);
-            egui::ScrollArea::vertical().max_height(room).show(ui, |ui| {
+            let area = egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room);
+            area.show(ui, |ui| {
                 ui.horizontal_top(|ui| {
                     for groups in columns_of(columns as usize) {
                         ui.vertical(|ui| {
