@@ -136,6 +136,20 @@ impl Geometry {
         }
     }
 
+    /// The grid of a part: `shape` voxels from voxel `start` on, both depth, height, width, at their
+    /// places in the world.
+    #[must_use]
+    pub fn part(&self, start: [usize; 3], shape: [usize; 3]) -> Self {
+        let [k, j, i] = start.map(|n| n as f64);
+        let shift = |by: [f64; 3]| Affine::from_spacing_origin([1.0; 3], by);
+        Self {
+            shape,
+            ras_from_index: self.ras_from_index.compose(&shift([i, j, k])),
+            index_from_ras: shift([-i, -j, -k]).compose(&self.index_from_ras),
+            spacing: self.spacing,
+        }
+    }
+
     /// Voxels along each axis: depth, height, width.
     pub fn shape(&self) -> [usize; 3] {
         self.shape

@@ -90,8 +90,8 @@ pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
 pub use label::LabelVolume;
 pub use picture::{LabelColors, Overlay, Painting};
 pub use read::{
-    FileInfo, Limits, PaddingInfo, ReadOptions, read_info, read_info_of, read_labels, read_volume,
-    read_volume_watched, read_wide_labels,
+    Arrived, FileInfo, Limits, PaddingInfo, ReadOptions, read_info, read_info_of, read_labels,
+    read_slice, read_volume, read_volume_in_parts, read_volume_watched, read_wide_labels,
 };
 pub use source::SourceHeader;
 pub use statistics::Statistics;

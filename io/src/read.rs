@@ -14,6 +14,7 @@ use crate::format;
 use crate::geometry::Geometry;
 use crate::image::{Description, Image};
 use crate::label::LabelVolume;
+use crate::source::SourceHeader;
 use crate::statistics::Tally;
 use crate::viewing::{Padding, Window};
 use crate::volume::{Rescale, Volume};
@@ -84,6 +85,34 @@ pub fn read_volume(path: &Path, options: &ReadOptions) -> Result<Volume, VolumeE
     read_volume_watched(path, options, &mut |_, _| true)
 }
 
+/// How far reading is.
+#[derive(Debug)]
+pub struct Arrived<'a> {
+    /// Bytes of voxels that are there...
+    pub bytes: u64,
+    /// ...of this many.
+    pub total: u64,
+    /// Where the whole volume will lie.
+    pub geometry: &'a Geometry,
+    /// All slices that are there, a volume that ends with the last of them; nothing while the
+    /// next slices come in.
+    pub part: Option<&'a Volume>,
+}
+
+impl Arrived<'_> {
+    /// How many slices are there, from the first on.
+    pub fn slices(&self) -> usize {
+        self.part.map_or(0, |part| part.shape()[0])
+    }
+
+    /// Slice `index` of the whole volume across a voxel axis (0 for x, 2 for z), as a volume of its
+    /// own; what is not there yet is stored as zero. `None` where no slice is there.
+    pub fn slab(&self, axis: usize, index: usize) -> Option<Volume> {
+        let (part, [depth, ..]) = (self.part?, self.geometry.shape());
+        Some(part.slab_of(axis, index, depth, self.geometry))
+    }
+}
+
 /// [`read_volume`] of a file that may take a while: `watch` hears how many bytes of voxels of
 /// how many are there, and answers whether to go on.
 ///
@@ -94,6 +123,19 @@ pub fn read_volume_watched(
     options: &ReadOptions,
     watch: &mut dyn FnMut(u64, u64) -> bool,
 ) -> Result<Volume, VolumeError> {
+    read_volume_in_parts(path, options, &mut |arrived| watch(arrived.bytes, arrived.total))
+}
+
+/// [`read_volume`] whose slices can be looked at as they arrive: `watch` sees those that are
+/// there, which are not copied for it, and answers whether to go on.
+///
+/// # Errors
+/// As [`read_volume`], and [`VolumeError::Stopped`] when `watch` says so.
+pub fn read_volume_in_parts(
+    path: &Path,
+    options: &ReadOptions,
+    watch: &mut dyn FnMut(&Arrived<'_>) -> bool,
+) -> Result<Volume, VolumeError> {
     let mut image = open_volume(path, options)?;
     if let Some(what) = image.description.labels_only {
         let found = format!("{what}, which are labels and no brightness");
@@ -101,16 +143,88 @@ pub fn read_volume_watched(
     }
     let voxels = with_type!(image.description.stored, T => {
         let mut values: Vec<T> = reserve(&image, path, &options.limits)?;
-        let bytes = image.description.sizes.volume_bytes;
-        image.read_into(bytes, &mut values, &mut |done| {
-            let go_on = watch(done, bytes);
-            if go_on { Ok(()) } else { Err(VolumeError::Stopped { path: path.to_owned() }) }
-        })?;
+        read_slices(&mut image, &mut values, path, watch)?;
         image.finish(&options.limits)?;
         Scalar::into_voxels(into_array(values, &image))
     });
     tracing::debug!(stored = image.description.stored.name(), shape = ?image.description.dims, "volume read");
     let Description { rescale, geometry, modality, source, viewing, .. } = image.description;
+    Ok(Volume { voxels, rescale, geometry, modality, viewing, source })
+}
+
+/// Reads all slices into `values`, which is empty and has room for them.
+fn read_slices<T: Scalar>(
+    image: &mut Image,
+    values: &mut Vec<T>,
+    path: &Path,
+    watch: &mut dyn FnMut(&Arrived<'_>) -> bool,
+) -> Result<(), VolumeError> {
+    let Description { geometry, rescale, modality, viewing, sizes, .. } = &image.description;
+    let (geometry, total) = (geometry.clone(), sizes.volume_bytes);
+    let [depth, height, width] = geometry.shape();
+    let slice_bytes = total / depth as u64;
+    let at_a_time = (image.voxels.chunk_bytes() as u64 / slice_bytes).max(1);
+    // Slices that are there, as a volume while somebody looks at them.
+    let mut part = Volume {
+        voxels: T::into_voxels(Array3::from_shape_simple_fn([0, 0, 0], T::default)),
+        rescale: *rescale,
+        geometry: geometry.clone(),
+        modality: modality.clone(),
+        viewing: viewing.clone(),
+        source: SourceHeader::default(),
+    };
+    let go_on = |answer| {
+        if answer { Ok(()) } else { Err(VolumeError::Stopped { path: path.to_owned() }) }
+    };
+    let mut there = 0;
+    while there < depth {
+        let next = (depth - there).min(at_a_time as usize);
+        let before = there as u64 * slice_bytes;
+        image.read_into(next as u64 * slice_bytes, values, &mut |bytes| {
+            let bytes = before + bytes;
+            go_on(watch(&Arrived { bytes, total, geometry: &geometry, part: None }))
+        })?;
+        there += next;
+        let shape = [there, height, width];
+        let array = Array3::from_shape_vec(shape, std::mem::take(values));
+        part.voxels = T::into_voxels(array.expect("whole slices were read"));
+        part.geometry = geometry.part([0; 3], shape);
+        let bytes = there as u64 * slice_bytes;
+        let answer = watch(&Arrived { bytes, total, geometry: &geometry, part: Some(&part) });
+        // Back as it was, with its room for the rest.
+        let empty = T::into_voxels(Array3::from_shape_simple_fn([0, 0, 0], T::default));
+        let array = T::from_voxels(std::mem::replace(&mut part.voxels, empty));
+        *values = array.map_or_else(Vec::new, |array| array.into_raw_vec_and_offset().0);
+        go_on(answer)?;
+    }
+    Ok(())
+}
+
+/// Reads slice `k` alone, or the middle one, as a volume of its own at its place. Of packed files
+/// everything before it has to be unpacked; what is behind it is not looked at.
+///
+/// # Errors
+/// As [`read_volume`].
+pub fn read_slice(
+    path: &Path,
+    options: &ReadOptions,
+    k: Option<usize>,
+) -> Result<Volume, VolumeError> {
+    let mut image = open_volume(path, options)?;
+    let [depth, height, width] = image.description.geometry.shape();
+    let k = k.unwrap_or(depth / 2).min(depth - 1);
+    let slice_bytes = image.description.sizes.volume_bytes / depth as u64;
+    let first = options.volume.unwrap_or(0) as u64 * image.description.sizes.volume_bytes;
+    image.voxels.skip_to(first + k as u64 * slice_bytes)?;
+    let shape = [1, height, width];
+    let voxels = with_type!(image.description.stored, T => {
+        let mut values: Vec<T> = Vec::new();
+        image.read_into(slice_bytes, &mut values, &mut |_| Ok(()))?;
+        let array = Array3::from_shape_vec(shape, values);
+        Scalar::into_voxels(array.expect("one whole slice was read"))
+    });
+    let Description { rescale, geometry, modality, source, viewing, .. } = image.description;
+    let geometry = geometry.part([k, 0, 0], shape);
     Ok(Volume { voxels, rescale, geometry, modality, viewing, source })
 }
 
@@ -350,4 +464,79 @@ pub fn read_info_of(path: &Path, options: &ReadOptions) -> Result<FileInfo, Volu
         nonfinite: statistics.nonfinite,
         labels: tally.counts(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Affine, Voxels, write_volume};
+
+    /// 5 slices of 3 x 4 voxels; (i, j, k) holds 100 k + 10 j + i + 1.
+    fn numbered() -> Volume {
+        let stored =
+            Array3::from_shape_fn([5, 3, 4], |(k, j, i)| (100 * k + 10 * j + i + 1) as i16);
+        let affine = Affine::from_spacing_origin([1.0, 2.0, 5.0], [7.0, -8.0, 9.0]);
+        let geometry = Geometry::new([5, 3, 4], affine).unwrap();
+        Volume::new(Voxels::I16(stored), Rescale::IDENTITY, geometry).unwrap()
+    }
+
+    #[test]
+    fn slices_can_be_looked_at_as_they_arrive() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["case.nii", "case.nii.gz", "case.mha", "case.nrrd"] {
+            let (path, volume) = (folder.path().join(name), numbered());
+            write_volume(&path, &volume).unwrap();
+            let mut seen = 0;
+            let read = read_volume_in_parts(&path, &ReadOptions::default(), &mut |arrived| {
+                assert_eq!(arrived.geometry.shape(), [5, 3, 4]);
+                let Some(part) = arrived.part else { return true };
+                seen = arrived.slices();
+                for (k, j, i) in ndarray::indices([seen, 3, 4]) {
+                    assert_eq!(part.value([k, j, i]), volume.value([k, j, i]));
+                }
+                let slab = arrived.slab(0, 2).unwrap();
+                assert_eq!(slab.shape(), [5, 3, 1]);
+                let place = slab.geometry.ras_from_index().apply([0.0, 1.0, 3.0]);
+                assert_eq!(place, volume.geometry.ras_from_index().apply([2.0, 1.0, 3.0]));
+                for k in 0..5 {
+                    let expected = if k < seen { volume.value([k, 1, 2]) } else { 0.0 };
+                    assert_eq!(slab.value([k, 1, 0]), expected, "{name}");
+                }
+                let slab = arrived.slab(2, 4).unwrap();
+                let expected = if seen == 5 { volume.value([4, 2, 3]) } else { 0.0 };
+                assert_eq!(slab.value([0, 2, 3]), expected);
+                true
+            });
+            assert_eq!(seen, 5);
+            assert_eq!(read.unwrap().voxels, volume.voxels, "{name}");
+        }
+    }
+
+    #[test]
+    fn whoever_looks_may_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("case.nii");
+        write_volume(&path, &numbered()).unwrap();
+        let stopped = read_volume_in_parts(&path, &ReadOptions::default(), &mut |_| false);
+        assert!(matches!(stopped, Err(VolumeError::Stopped { .. })));
+    }
+
+    #[test]
+    fn one_slice_is_read_alone_and_knows_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = numbered();
+        for name in ["case.nii", "case.nii.gz"] {
+            let path = folder.path().join(name);
+            write_volume(&path, &volume).unwrap();
+            let middle = read_slice(&path, &ReadOptions::default(), None).unwrap();
+            assert_eq!(middle.shape(), [1, 3, 4]);
+            assert_eq!(middle.value([0, 1, 3]), volume.value([2, 1, 3]));
+            let place = middle.geometry.ras_from_index().apply([0.0; 3]);
+            assert_eq!(place, volume.geometry.ras_from_index().apply([0.0, 0.0, 2.0]));
+            let back = middle.geometry.index_from_ras().apply(place);
+            assert!(back.iter().all(|index| index.abs() < 1e-12));
+            let last = read_slice(&path, &ReadOptions::default(), Some(99)).unwrap();
+            assert_eq!(last.value([0, 0, 0]), volume.value([4, 0, 0]));
+        }
+    }
 }

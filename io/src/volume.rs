@@ -1,6 +1,6 @@
 //! A three-dimensional image: stored voxels, what they mean, and where they are.
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use crate::axes::AxisOrder;
@@ -194,6 +194,38 @@ impl Volume {
             }
             tally.statistics()
         })
+    }
+
+    /// Slice `index` across a voxel axis (0 for x, 2 for z) of a volume of `depth` slices on the
+    /// grid `whole`, of which these are the first; what is missing is stored as zero.
+    pub(crate) fn slab_of(
+        &self,
+        axis: usize,
+        index: usize,
+        depth: usize,
+        whole: &Geometry,
+    ) -> Self {
+        let [there, height, width] = self.shape();
+        let (mut shape, mut start) = ([depth, height, width], [0; 3]);
+        (shape[2 - axis], start[2 - axis]) = (1, index);
+        let voxels = with_voxels!(&self.voxels, array => {
+            let mut slab = Array3::from_shape_simple_fn(shape, Default::default);
+            if axis != 2 {
+                let from = array.slice_axis(Axis(2 - axis), (index..=index).into());
+                slab.slice_mut(s![..there, .., ..]).assign(&from);
+            } else if index < there {
+                slab.assign(&array.slice_axis(Axis(0), (index..=index).into()));
+            }
+            Scalar::into_voxels(slab)
+        });
+        Self {
+            voxels,
+            rescale: self.rescale,
+            geometry: whole.part(start, shape),
+            modality: self.modality.clone(),
+            viewing: self.viewing.clone(),
+            source: self.source.clone(),
+        }
     }
 
     /// The same image with its axes in another order; no voxel moves in the world.

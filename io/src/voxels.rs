@@ -18,6 +18,8 @@ pub(crate) trait Scalar: Copy + Default + 'static {
     fn append_bytes(values: &[Self], bytes: &mut Vec<u8>);
     /// An array of them, under its type.
     fn into_voxels(array: Array3<Self>) -> Voxels;
+    /// The array back, where it is of this type.
+    fn from_voxels(voxels: Voxels) -> Option<Array3<Self>>;
 }
 
 /// Which byte of a number comes first.
@@ -76,6 +78,10 @@ macro_rules! stored_types {
 
             fn into_voxels(array: Array3<Self>) -> Voxels {
                 Voxels::$variant(array)
+            }
+
+            fn from_voxels(voxels: Voxels) -> Option<Array3<Self>> {
+                if let Voxels::$variant(array) = voxels { Some(array) } else { None }
             }
         })*
     };

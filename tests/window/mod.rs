@@ -3,7 +3,9 @@
 mod compare;
 mod correct;
 mod export;
+mod hostile;
 mod keys;
+mod opening;
 mod speed;
 mod worklist;
 

@@ -142,6 +142,8 @@ pub enum Action {
     ToggleDoubt,
     /// Crosshair, letters and numbers on or off.
     ToggleAnnotations,
+    /// One of the windows to look through, by its place in the list.
+    Preset(u8),
     /// Black to white.
     Invert,
     /// The window that the volume was opened with.
@@ -437,6 +439,11 @@ entries! {
         Action::ResetView, "Reset view", "All planes whole and in the middle", plain(Key::Space);
         Action::CenterCrosshair, "Center on crosshair", "Bring the crosshair to the middle of every plane", key('c');
         Action::ResetWindow, "Reset window", "Brightness and contrast as the image was opened", key('w');
+        Action::Preset(0), "Brightness preset 1", "The first of the presets: what the image was opened with", shift(Key::Char('1'));
+        Action::Preset(1), "Brightness preset 2", "The second of the presets for the image", shift(Key::Char('2'));
+        Action::Preset(2), "Brightness preset 3", "The third of the presets for the image", shift(Key::Char('3'));
+        Action::Preset(3), "Brightness preset 4", "The fourth of the presets for the image", shift(Key::Char('4'));
+        Action::Preset(4), "Brightness preset 5", "The fifth of the presets for the image", shift(Key::Char('5'));
         Action::Invert, "Invert", "Black becomes white", key('i');
         Action::ToggleAnnotations, "Annotations", "Crosshair, letters and scale on or off", key('x');
         Action::Help, "Keys and help", "This page", plain(Key::Function(1));

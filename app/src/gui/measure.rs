@@ -309,7 +309,11 @@ impl eframe::App for Measure {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
         self.desktop.ui(ui);
         let state = &self.desktop.state;
-        self.drawn = if state.image.is_some() { Seen::Whole } else { Seen::Nothing };
+        self.drawn = match (&state.image, &state.incoming.arriving) {
+            (Some(_), _) => Seen::Whole,
+            (None, Some(_)) => Seen::Part,
+            (None, None) => Seen::Nothing,
+        };
         if self.drawn > self.seen {
             ui.ctx().request_repaint(); // to look at the clock when it is on the screen
         }

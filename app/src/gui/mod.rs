@@ -4,6 +4,7 @@
 //! [`command::Command`], `desktop/` runs commands and takes in what jobs have done. Files are
 //! left to `lamina-io`, networks to `lamina-engine`.
 
+pub mod arriving;
 pub mod command;
 pub mod compare;
 pub mod desktop;
@@ -21,6 +22,7 @@ pub mod session_file;
 pub mod settings;
 pub mod shades;
 pub mod state;
+pub mod thumbnails;
 pub mod tools;
 pub mod view;
 pub mod worklist;

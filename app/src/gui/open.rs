@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lamina_io::{
-    FileInfo, Geometry, Limits, ReadOptions, SeriesChoice, Volume, VolumeError, case_stem,
-    images_among, read_info, read_labels, read_volume_watched, series_in,
+    Arrived, FileInfo, Geometry, Limits, ReadOptions, SeriesChoice, Volume, VolumeError, case_stem,
+    images_among, read_info, read_labels, read_slice, read_volume_in_parts, series_in,
 };
 
+use super::arriving::{Arriving, Wanted, Watcher};
 use super::job::Worker;
 use super::labels::{LabelLayer, onto_grid};
 use super::plane::PlaneView;
@@ -27,6 +28,8 @@ pub struct OpenRequest {
     pub as_labels: bool,
     /// Grid of the image that is open.
     pub over: Option<Geometry>,
+    /// The slices that the window wants to see before all are there.
+    pub wanted: Wanted,
 }
 
 /// What came of it.
@@ -34,6 +37,8 @@ pub struct OpenRequest {
 pub enum OpenEvent {
     /// Bytes of voxels that are there, of how many.
     Progress(u64, u64),
+    /// The slices of an image that are there.
+    Arriving(Box<Arriving>),
     /// An image.
     Image(Box<Opened>),
     /// Labels on the grid of the image.
@@ -80,6 +85,12 @@ pub fn open(request: &OpenRequest, worker: &Worker<OpenEvent>) {
         && let Some(folder) = paths[0].parent()
     {
         paths = vec![folder.to_path_buf()];
+    }
+    if request.over.is_none() && !request.as_labels {
+        match sort_out(paths) {
+            Ok(sorted) => paths = sorted,
+            Err(study) => return worker.send(OpenEvent::Choose(study)),
+        }
     }
     let mut has_labels = false;
     for path in &paths {
@@ -184,7 +195,8 @@ fn open_one(
         worker.send(OpenEvent::Labels(Box::new(layer)));
         return Ok(None);
     }
-    let volume = read(path, options, worker)?;
+    let watcher = over.is_none().then(|| Watcher::new(case_stem(path), request.wanted.clone()));
+    let volume = read(path, options, watcher, worker)?;
     let geometry = volume.geometry.clone();
     worker.send(OpenEvent::Image(Box::new(Opened {
         views: PlaneView::all(&volume.geometry),
@@ -208,23 +220,27 @@ fn is_dicom(path: &Path) -> bool {
 fn read(
     path: &Path,
     options: ReadOptions,
+    mut watcher: Option<Watcher>,
     worker: &Worker<OpenEvent>,
 ) -> Result<Volume, VolumeError> {
     let mut told = 0;
-    let mut watch = |done: u64, total: u64| {
+    let mut watch = |arrived: &Arrived<'_>| {
         // A hundred times is enough.
-        if done >= told + total / 100 {
-            told = done;
-            worker.send(OpenEvent::Progress(done, total));
+        if arrived.bytes >= told + arrived.total / 100 {
+            told = arrived.bytes;
+            worker.send(OpenEvent::Progress(arrived.bytes, arrived.total));
+        }
+        if let Some(arriving) = watcher.as_mut().and_then(|watcher| watcher.look(arrived)) {
+            worker.send(OpenEvent::Arriving(Box::new(arriving)));
         }
         !worker.stopped()
     };
-    match read_volume_watched(path, &options, &mut watch) {
+    match read_volume_in_parts(path, &options, &mut watch) {
         Err(VolumeError::Dimensions { volumes, .. }) if options.volume.is_none() && volumes > 1 => {
             worker.send(OpenEvent::Notice(format!(
                 "This file holds {volumes} volumes; the first is shown."
             )));
-            read_volume_watched(path, &options.with_volume(0), &mut watch)
+            read_volume_in_parts(path, &options.with_volume(0), &mut watch)
         }
         answer => answer,
     }
@@ -270,6 +286,49 @@ fn open_folder(
             Ok(None)
         }
     }
+}
+
+/// Several files with the image first and labels after it; or, where there are several images, all
+/// of them to choose from.
+fn sort_out(mut paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, Study> {
+    if paths.len() < 2 || paths.iter().any(|path| path.is_dir()) {
+        return Ok(paths);
+    }
+    // The first is meant to be the image and may be large: it is looked at only where another one
+    // may be meant.
+    let images: Vec<usize> = (1..paths.len()).filter(|&at| is_no_label_map(&paths[at])).collect();
+    match images[..] {
+        [] => Ok(paths),
+        [only] if !is_no_label_map(&paths[0]) => {
+            let image = paths.remove(only);
+            paths.insert(0, image);
+            Ok(paths)
+        }
+        _ => {
+            let folder = paths[0].parent().unwrap_or(Path::new("")).to_owned();
+            Err(Study { folder, series: Vec::new(), files: paths })
+        }
+    }
+}
+
+/// Whether the middle slice of a file can be read and holds what no label map does.
+fn is_no_label_map(path: &Path) -> bool {
+    let options = ReadOptions::default();
+    let slice = match read_slice(path, &options, None) {
+        Err(VolumeError::Dimensions { .. }) => read_slice(path, &options.with_volume(0), None),
+        answer => answer,
+    };
+    let Ok(slice) = slice else { return false };
+    let values = slice.to_f32();
+    let mut seen = [false; 256];
+    for value in &values {
+        let label = *value as u8;
+        if f32::from(label) != *value {
+            return true;
+        }
+        seen[usize::from(label)] = true;
+    }
+    seen.iter().filter(|seen| **seen).count() > 60
 }
 
 /// Whether a file beside an image is a label map: few whole numbers from 0 on.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 pub use lamina_engine::inference::DOUBTFUL;
 use lamina_engine::inference::{CaseDoubt, Expectation};
-use lamina_io::{SeriesInfo, Volume};
+use lamina_io::{Geometry, SeriesInfo, Volume};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
+use super::arriving::Incoming;
 use super::command::Command;
 use super::compare::Compare;
 use super::export::Exporting;
@@ -289,6 +290,8 @@ pub struct State {
     pub model: usize,
     /// A folder of which something has to be chosen.
     pub study: Option<Study>,
+    /// What is on its way from a file.
+    pub incoming: Incoming,
     /// What was opened since the program was started; never stored, for a path may tell who
     /// the patient is.
     pub recent: Vec<PathBuf>,
@@ -332,6 +335,7 @@ impl Default for State {
             models: Vec::new(),
             model: 0,
             study: None,
+            incoming: Incoming::default(),
             recent: Vec::new(),
             help: false,
             keyboard: Keyboard::default(),
@@ -365,13 +369,33 @@ impl State {
 
     /// The voxel index under the crosshair, not rounded.
     pub fn crosshair_index(&self) -> Option<[f64; 3]> {
-        let geometry = &self.image.as_ref()?.volume.geometry;
-        Some(geometry.index_from_ras().apply(self.crosshair_mm))
+        Some(self.geometry()?.index_from_ras().apply(self.crosshair_mm))
+    }
+
+    /// Where the voxels lie of the image that is shown, or that is being read.
+    pub fn geometry(&self) -> Option<&Geometry> {
+        let arriving = self.incoming.arriving.as_ref();
+        let image = self.image.as_ref();
+        image.map(|image| &image.volume.geometry).or(arriving.map(|arriving| &arriving.geometry))
+    }
+
+    /// The pages of the image that is shown, or that is being read.
+    pub fn views(&self) -> &[PlaneView] {
+        match (&self.image, &self.incoming.arriving) {
+            (Some(image), _) => &image.views,
+            (None, Some(arriving)) => &arriving.views,
+            (None, None) => &[],
+        }
+    }
+
+    /// How a plane is shown.
+    pub fn view(&self, plane: Plane) -> Option<&PlaneView> {
+        self.views().iter().find(|view| view.plane == plane)
     }
 
     /// The slice that a plane shows.
     pub fn slice(&self, plane: Plane) -> Option<usize> {
-        Some(self.image.as_ref()?.view(plane)?.slice_of(self.crosshair_index()?))
+        Some(self.view(plane)?.slice_of(self.crosshair_index()?))
     }
 
     /// Whether there are labels that are in no file and would be lost. Those over a stand-in are

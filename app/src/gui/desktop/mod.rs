@@ -1,5 +1,6 @@
 //! Runs commands and takes in what jobs have sent: the only place that changes the state.
 
+mod arriving;
 mod comparing;
 mod correcting;
 mod dialogs;
@@ -34,6 +35,7 @@ use super::job::{Job, Wake};
 use super::open::{OpenEvent, OpenRequest};
 use super::segment::ModelChoice;
 use super::state::{Layout, Notice, PaneState, Purpose, State};
+use super::thumbnails::ThumbnailEvent;
 use super::tools::Tool;
 use super::view::{self, Canvases};
 use super::worklist::ListCommand;
@@ -54,6 +56,7 @@ pub struct Desktop {
     saving: Option<Job<Saved>>,
     exports: ExportJobs,
     remembering: Remembering,
+    thumbnails: Option<Job<ThumbnailEvent>>,
     canvases: Canvases,
     ids: u64,
     leaving: bool,
@@ -82,6 +85,7 @@ impl Desktop {
             saving: None,
             exports: ExportJobs::default(),
             remembering: Remembering::default(),
+            thumbnails: None,
             canvases: Canvases::default(),
             ids: 0,
             leaving: false,
@@ -89,7 +93,9 @@ impl Desktop {
         if paths.is_empty() {
             desktop.look_for_journals();
         } else {
+            // The model is loaded when the image is there: both would take longer at once.
             desktop.open(OpenRequest { paths, ..OpenRequest::default() });
+            return desktop;
         }
         desktop.preload();
         desktop
@@ -101,6 +107,7 @@ impl Desktop {
             view::style::apply(ctx);
         }
         self.take_openings();
+        self.take_thumbnails();
         self.take_slices();
         self.take_corrections();
         self.take_journals();
@@ -133,6 +140,8 @@ impl Desktop {
             commands.push(Command::Do(Action::Quit));
         }
         self.run_all(commands, ctx);
+        self.forget_arriving();
+        self.ask_for_slices();
     }
 
     /// Draws everything, then runs what the user asked for.
@@ -206,7 +215,7 @@ impl Desktop {
                 self.state.typed_path = None;
                 let over = self.grid();
                 let paths = vec![path];
-                self.open(OpenRequest { paths, over, as_labels: true, series: None });
+                self.open(OpenRequest { paths, over, as_labels: true, ..OpenRequest::default() });
             }
             Command::OpenSeries(number) => {
                 if let Some(study) = self.state.study.take() {
@@ -294,6 +303,7 @@ impl Desktop {
             Action::LessOpaque => state.overlay.opacity = (state.overlay.opacity - 0.1).max(0.0),
             Action::ToggleDoubt => state.overlay.doubt = !state.overlay.doubt,
             Action::ToggleAnnotations => state.annotations = !state.annotations,
+            Action::Preset(place) => self.run(Command::Preset(place.into())),
             Action::Invert => state.inverted = !state.inverted,
             Action::ResetWindow => self.run(Command::Preset(0)),
             Action::ResetView => state.panes = [PaneState::default(); 3],

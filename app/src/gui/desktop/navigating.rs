@@ -12,14 +12,15 @@ impl Desktop {
     }
 
     pub(super) fn go_to_slice(&mut self, plane: Plane, slice: usize) {
-        let Some(image) = &self.state.image else { return };
-        let (Some(view), Some(index)) = (image.view(plane), self.state.crosshair_index()) else {
+        let (Some(view), Some(geometry), Some(index)) =
+            (self.state.view(plane), self.state.geometry(), self.state.crosshair_index())
+        else {
             return;
         };
         let [_, column, row] = view.page(index);
         let slice = slice.min(view.slice.len - 1);
         let index = view.index(slice as f64, column, row);
-        self.state.crosshair_mm = image.volume.geometry.ras_from_index().apply(index);
+        self.state.crosshair_mm = geometry.ras_from_index().apply(index);
     }
 
     pub(super) fn go_to_doubtful(&mut self, forwards: bool) {

@@ -3,6 +3,7 @@
 use lamina_edit::LabelSet;
 
 use super::Desktop;
+use crate::gui::arriving::Incoming;
 use crate::gui::job::{Job, News};
 use crate::gui::open::{OpenEvent, OpenRequest, Opened, open};
 use crate::gui::plane::Plane;
@@ -25,6 +26,8 @@ impl Desktop {
             self.state.recent.truncate(RECENT);
         }
         self.state.study = None;
+        self.state.incoming = Incoming::default();
+        let request = OpenRequest { wanted: self.state.incoming.wanted.clone(), ..request };
         self.state.opening = Some(Activity::new("Opening"));
         self.opening = Some(Job::start(
             self.wake(),
@@ -40,6 +43,8 @@ impl Desktop {
                 News::Over => {
                     self.opening = None;
                     self.state.opening = None;
+                    self.forget_arriving();
+                    self.preload();
                     self.opening_ended();
                 }
                 News::Event(OpenEvent::Progress(done, total)) => {
@@ -47,7 +52,14 @@ impl Desktop {
                         activity.done = Some(done as f32 / total.max(1) as f32);
                     }
                 }
-                News::Event(OpenEvent::Image(opened)) => self.show(*opened, false),
+                News::Event(OpenEvent::Image(opened)) => {
+                    self.say_what_is_replaced(&opened);
+                    let place = self.place_while_arriving();
+                    self.show(*opened, false);
+                    if let Some(place) = place {
+                        self.state.crosshair_mm = place;
+                    }
+                }
                 News::Event(OpenEvent::Labels(layer)) => {
                     self.forget_labels();
                     let mut layer = *layer;
@@ -61,7 +73,8 @@ impl Desktop {
                 News::Event(OpenEvent::Worklist(results)) => {
                     self.open_worklist(Sources { results, ..Sources::default() });
                 }
-                News::Event(OpenEvent::Choose(study)) => self.state.study = Some(study),
+                News::Event(OpenEvent::Arriving(arriving)) => self.take_arriving(*arriving),
+                News::Event(OpenEvent::Choose(study)) => self.choose_from(study),
                 News::Event(OpenEvent::Notice(text)) => self.notice(text),
                 News::Event(OpenEvent::Failed(text)) => self.problem(text),
             }

@@ -200,7 +200,12 @@ impl Desktop {
                 if let (Some(labels), false) = (&resolved.labels, labels_asked) {
                     let over = self.grid();
                     let paths = vec![labels.clone()];
-                    self.open(OpenRequest { paths, over, as_labels: true, series: None });
+                    self.open(OpenRequest {
+                        paths,
+                        over,
+                        as_labels: true,
+                        ..OpenRequest::default()
+                    });
                     let files = Opening::Files { resolved, labels_asked: true };
                     self.remembering.session = Some(files);
                     return;

@@ -20,8 +20,7 @@ pub fn annotate(
         let [_, column, row] = view.page(index);
         let cross = page.corner(column as f32 + 0.5, row as f32 + 0.5);
         let color = |axis: usize| {
-            let image = state.image.as_ref();
-            let other = image.and_then(|i| i.views.iter().find(|v| v.slice.axis == axis));
+            let other = state.views().iter().find(|view| view.slice.axis == axis);
             other.map_or(style::ACCENT, |v| style::of_plane(v.plane)).gamma_multiply(0.75)
         };
         let gap = 7.0;

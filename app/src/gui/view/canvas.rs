@@ -8,6 +8,7 @@ use eframe::egui::{
 };
 
 use super::annotations::annotate;
+use super::arriving::ArrivingPictures;
 use super::compare::{curve_height, curve_ui, dashed_outlines, mark};
 use super::page::{Page, fit};
 use super::pointer::{Pointed, pointer};
@@ -32,6 +33,10 @@ pub struct Canvases {
     /// The pane of the reference beside the labels.
     reference: Canvas,
     shades: Option<(u64, Window, bool, Shades)>,
+    /// Those of a volume that is being read.
+    pub arriving: ArrivingPictures,
+    /// Small ones of what there is to choose from.
+    pub thumbnails: Vec<Option<TextureHandle>>,
 }
 
 /// One pane's picture.

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use eframe::egui::{self, Align2, RichText, vec2};
+use eframe::egui::{self, Align2, Color32, Rect, RichText, Sense, Ui, pos2, vec2};
 
-use super::style;
+use super::{Canvases, style};
 use crate::gui::command::{Action, Command};
 use crate::gui::compare::CompareCommand;
 use crate::gui::state::{Purpose, State};
@@ -42,8 +42,16 @@ pub fn notices_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command
 }
 
 /// Draws the series or files of a folder to choose from.
-pub fn study_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
-    let Some(study) = &state.study else { return };
+pub fn study_ui(
+    ctx: &egui::Context,
+    state: &State,
+    canvases: &mut Canvases,
+    commands: &mut Vec<Command>,
+) {
+    let Some(study) = &state.study else {
+        canvases.thumbnails.clear();
+        return;
+    };
     let mut open = true;
     egui::Window::new("Choose what to open")
         .open(&mut open)
@@ -52,15 +60,25 @@ pub fn study_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>)
         .default_width(560.0)
         .show(ctx, |ui| {
             egui::ScrollArea::vertical().max_height(420.0).show(ui, |ui| {
-                for file in &study.files {
+                for (place, file) in (study.series.len()..).zip(&study.files) {
                     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-                    if ui.button(name).clicked() {
-                        commands.push(Command::CloseSeries);
-                        commands.push(Command::Open(vec![file.clone()]));
-                    }
+                    ui.horizontal(|ui| {
+                        thumbnail_ui(ui, state, canvases, place, &name);
+                        if ui.button(name).clicked() {
+                            commands.push(Command::CloseSeries);
+                            commands.push(Command::Open(vec![file.clone()]));
+                        }
+                    });
                 }
-                egui::Grid::new("series").num_columns(5).striped(true).show(ui, |ui| {
-                    for series in &study.series {
+                egui::Grid::new("series").num_columns(6).striped(true).show(ui, |ui| {
+                    for (place, series) in study.series.iter().enumerate() {
+                        thumbnail_ui(
+                            ui,
+                            state,
+                            canvases,
+                            place,
+                            &format!("series {}", series.number),
+                        );
                         let tip = format!("Open series {}", series.number);
                         let button = ui.button(format!("Open {}", series.number));
                         button.widget_info(|| {
@@ -95,6 +113,33 @@ pub fn study_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>)
     if !open {
         commands.push(Command::CloseSeries);
     }
+}
+
+/// Side of a small picture, in points.
+const THUMBNAIL: f32 = 56.0;
+
+/// Draws the middle slice of what stands at a place of the list, or an empty field.
+fn thumbnail_ui(ui: &mut Ui, state: &State, canvases: &mut Canvases, place: usize, what: &str) {
+    let (rect, response) = ui.allocate_exact_size(vec2(THUMBNAIL, THUMBNAIL), Sense::hover());
+    response.widget_info(|| {
+        egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Middle slice of {what}"))
+    });
+    ui.painter().rect_filled(rect, 2.0, style::PANE);
+    let Some(thumbnail) = state.incoming.thumbnails.get(place).and_then(Option::as_ref) else {
+        return;
+    };
+    let textures = &mut canvases.thumbnails;
+    if textures.len() <= place {
+        textures.resize(place + 1, None);
+    }
+    let texture = textures[place].get_or_insert_with(|| {
+        let image = egui::ColorImage::from_gray(thumbnail.size, &thumbnail.shades);
+        ui.ctx().load_texture("thumbnail", image, egui::TextureOptions::LINEAR)
+    });
+    let (width, height) = (thumbnail.aspect.min(1.0), (1.0 / thumbnail.aspect).min(1.0));
+    let picture = Rect::from_center_size(rect.center(), vec2(width, height) * THUMBNAIL);
+    let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+    ui.painter().image(texture.id(), picture, whole, Color32::WHITE);
 }
 
 /// What opening a flawed series means.

@@ -16,6 +16,7 @@ pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
     }
     let mut commands = Vec::new();
     ctx.input_mut(|input| {
+        digits_stay_digits(input);
         // A plain key would also match with Shift held: those that ask for more come first.
         for with_shift in [true, false] {
             for entry in ENTRIES {
@@ -33,9 +34,24 @@ pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
     commands
 }
 
+/// A digit with Shift is that digit, whatever the keyboard writes there.
+fn digits_stay_digits(input: &mut egui::InputState) {
+    use egui::Key::{Num0, Num1, Num2, Num3, Num4, Num5, Num6, Num7, Num8, Num9};
+    let digits = [Num0, Num1, Num2, Num3, Num4, Num5, Num6, Num7, Num8, Num9];
+    for event in &mut input.events {
+        if let egui::Event::Key { key, physical_key: Some(physical), modifiers, .. } = event
+            && modifiers.shift
+            && digits.contains(physical)
+        {
+            *key = *physical;
+        }
+    }
+}
+
 /// The key that the page of keys waits for.
 fn asked_for(ctx: &egui::Context) -> Vec<Command> {
     let pressed = ctx.input_mut(|input| {
+        digits_stay_digits(input);
         let is_press =
             |event: &egui::Event| matches!(event, egui::Event::Key { pressed: true, .. });
         let at = input.events.iter().position(is_press)?;

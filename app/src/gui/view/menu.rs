@@ -5,7 +5,7 @@ use eframe::egui::{self, Ui};
 use lamina_edit::Session;
 
 use super::style;
-use crate::gui::command::{Action, Command};
+use crate::gui::command::{Action, Command, ENTRIES};
 use crate::gui::labels::LabelLayer;
 use crate::gui::state::{Layout, State};
 use crate::gui::tools::{Refinement as R, Tool as T};
@@ -56,6 +56,7 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             items(ui, state, commands, &[A::FourPanes, A::ThreePanes, A::OnePane]);
             ui.separator();
             items(ui, state, commands, &[A::ResetView, A::CenterCrosshair]);
+            presets_ui(ui, state, commands);
             items(ui, state, commands, &[A::ResetWindow, A::Invert, A::ToggleAnnotations]);
         });
         ui.menu_button("Labels", |ui| {
@@ -101,6 +102,26 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
     });
     ui.add_space(2.0);
+}
+
+/// The windows to look through, with the keys of the first five.
+fn presets_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
+    let presets = state.image.as_ref().map_or(&[][..], |image| &image.presets);
+    ui.add_enabled_ui(!presets.is_empty(), |ui| {
+        ui.menu_button("Brightness", |ui| {
+            for (index, preset) in presets.iter().enumerate() {
+                let mut button = egui::Button::new(&preset.name);
+                let entry = ENTRIES.iter().find(|row| row.action == Action::Preset(index as u8));
+                if let Some(key) = entry.and_then(|entry| entry.shortcut) {
+                    button = button.shortcut_text(key.text());
+                }
+                if ui.add(button).clicked() {
+                    commands.push(Command::Preset(index));
+                    ui.close();
+                }
+            }
+        });
+    });
 }
 
 /// Whether an action makes sense now.

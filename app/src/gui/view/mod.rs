@@ -1,6 +1,7 @@
 //! What the window looks like. Views read the state and push commands; nothing here changes it.
 
 pub mod annotations;
+pub mod arriving;
 pub mod canvas;
 pub mod compare;
 pub mod dialogs;
@@ -70,7 +71,7 @@ pub fn window_ui(
     if !state.exporting.nameless {
         dialogs::notices_ui(ui.ctx(), state, commands); // they may name files
     }
-    dialogs::study_ui(ui.ctx(), state, commands);
+    dialogs::study_ui(ui.ctx(), state, canvases, commands);
     keyboard::help_ui(ui.ctx(), state, commands);
     export::export_ui(ui.ctx(), state, commands);
     if state.image.is_some() {
@@ -86,6 +87,14 @@ fn panes_ui(
     commands: &mut Vec<Command>,
 ) -> Option<Hover> {
     let Some(image) = &state.image else {
+        if let Some(arriving) = &state.incoming.arriving {
+            let all = ui.max_rect();
+            gap(ui, all);
+            let rects = if arriving.views.len() == 1 { vec![all] } else { quarters(all).to_vec() };
+            canvases.arriving.panes_ui(ui, state, arriving, &rects, commands);
+            return None;
+        }
+        canvases.arriving.forget();
         ui.painter().rect_filled(ui.max_rect(), 0.0, style::BEHIND);
         welcome_ui(ui, state, commands);
         return None;
@@ -142,10 +151,19 @@ fn panes_ui(
                 pane(ui, *plane, Rect::from_min_size(corner, cell));
             }
             let rect = Rect::from_min_size(corner(1.0, 1.0), cell);
-            side::facts_ui(ui, state, rect);
+            side::facts_pane_ui(ui, state, rect);
         }
     }
     hover
+}
+
+/// Three panes and the place for what is known, side by side and one above the other.
+fn quarters(all: Rect) -> [Rect; 4] {
+    let cell = vec2((all.width() - GAP) / 2.0, (all.height() - GAP) / 2.0);
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]].map(|[column, row]| {
+        let corner = all.min + vec2(column * (cell.x + GAP), row * (cell.y + GAP));
+        Rect::from_min_size(corner, cell)
+    })
 }
 
 /// What lies between panes.

@@ -99,7 +99,7 @@ fn dragged(state: &State, image: &OpenImage, delta: Vec2) -> Window {
 }
 
 /// Slices and zoom that the wheel asks for since the last frame.
-fn wheel(ui: &Ui, rest: &mut f32) -> (isize, f32) {
+pub(super) fn wheel(ui: &Ui, rest: &mut f32) -> (isize, f32) {
     let (moved, zoom) = ui.input(|input| {
         if input.modifiers.command || input.modifiers.ctrl {
             return (0.0, input.zoom_delta());

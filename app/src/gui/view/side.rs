@@ -6,7 +6,7 @@ use super::{labels, menu, style};
 use crate::gui::command::{Action, Command};
 use crate::gui::plane::PlaneView;
 use crate::gui::shades::Window;
-use crate::gui::state::{DOUBTFUL, State};
+use crate::gui::state::{DOUBTFUL, Layout, State};
 
 /// Draws the panel.
 pub fn side_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
@@ -19,6 +19,13 @@ pub fn side_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.add_space(6.0);
         ui.separator();
         labels::labels_ui(ui, state, commands);
+        // Where no pane is left for it.
+        let has_pane = state.layout == Layout::Four && state.views().len() > 1;
+        if state.image.is_some() && !has_pane {
+            ui.add_space(6.0);
+            ui.separator();
+            facts_ui(ui, state);
+        }
     });
 }
 
@@ -115,12 +122,9 @@ fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.add(small("By the model's own softmax: what it believes, not what is true.".to_owned()));
 }
 
-/// What is known of the image, in the pane that no plane needs.
-pub fn facts_ui(ui: &mut Ui, state: &State, rect: Rect) {
+/// What is known of the image.
+fn facts_ui(ui: &mut Ui, state: &State) {
     let Some(image) = &state.image else { return };
-    let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect.shrink(14.0)));
-    ui.set_clip_rect(rect);
-    let ui = &mut ui;
     heading(ui, "Image");
     let volume = &image.volume;
     let [depth, height, width] = volume.shape();
@@ -129,7 +133,7 @@ pub fn facts_ui(ui: &mut Ui, state: &State, rect: Rect) {
         rows.push(("Spacing", format!("{x:.3} × {y:.3} × {z:.3} mm")));
         rows.push(("Axes run to", volume.geometry.orientation()));
     } else {
-        rows.push(("Spacing", "not known, lengths are in pixels".to_owned()));
+        rows.push(("Spacing", "not known, in pixels".to_owned()));
     }
     if let Some(caveat) = image.views.iter().find_map(PlaneView::caveat) {
         rows.push(("Direction", caveat));
@@ -145,6 +149,14 @@ pub fn facts_ui(ui: &mut Ui, state: &State, rect: Rect) {
             ui.end_row();
         }
     });
+}
+
+/// What is known of the image, in the pane that no plane needs, and what the pointer does.
+pub fn facts_pane_ui(ui: &mut Ui, state: &State, rect: Rect) {
+    let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect.shrink(14.0)));
+    ui.set_clip_rect(rect);
+    let ui = &mut ui;
+    facts_ui(ui, state);
     ui.add_space(12.0);
     heading(ui, "Pointer");
     let hints = [
