@@ -11,9 +11,10 @@ pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
     if let Asking::Key(_) = state.keyboard.asking {
         return asked_for(ctx);
     }
-    if state.typed_path.is_some() || ctx.egui_wants_keyboard_input() {
+    if state.typed_path.is_some() || ctx.text_edit_focused() {
         return Vec::new(); // somebody types
     }
+    let is_chosen = ctx.egui_wants_keyboard_input();
     let mut commands = Vec::new();
     ctx.input_mut(|input| {
         digits_stay_digits(input);
@@ -22,6 +23,7 @@ pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
             for entry in ENTRIES {
                 if let Some(shortcut) = state.keyboard.map.shortcut(entry.action)
                     && shortcut.shift == with_shift
+                    && !(is_chosen && works_a_button(shortcut))
                 {
                     let key = egui_shortcut(shortcut);
                     while input.consume_shortcut(&key) {
@@ -46,6 +48,12 @@ fn digits_stay_digits(input: &mut egui::InputState) {
             *key = *physical;
         }
     }
+}
+
+/// Whether a button, a slider or a list takes the key while it is chosen.
+fn works_a_button(shortcut: Shortcut) -> bool {
+    use Key::{Down, Enter, Left, Right, Space, Tab, Up};
+    !shortcut.command && matches!(shortcut.key, Enter | Space | Tab | Up | Down | Left | Right)
 }
 
 /// The key that the page of keys waits for.
