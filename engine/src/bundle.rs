@@ -10,12 +10,14 @@ use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use lamina_io::Volume;
 use lamina_io::dataset::Class;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::device::OpenDevice;
 use crate::error::EngineError;
+use crate::fingerprint::{Doubt, Fingerprint, Subject};
 use crate::inference::{InferenceConfig, Labeler};
 use crate::networks::{Network, NetworkConfig};
 use crate::observer::ClassDice;
@@ -76,6 +78,9 @@ pub struct Manifest {
     /// Where its weights were taken from, where they were not trained here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportRecord>,
+    /// What the images that it was trained on are like; older bundles do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
     /// The weights file.
     pub weights: WeightsRecord,
 }
@@ -250,6 +255,25 @@ impl Manifest {
         Ok(())
     }
 
+    /// What speaks against segmenting `volume` with it, in plain sentences: how it was taken, and in
+    /// what it is unlike the images of the [fingerprint](Self::fingerprint), where there is one.
+    pub fn doubts_about(&self, volume: &Volume) -> Vec<Doubt> {
+        let taken = volume.modality.as_ref().map(lamina_io::Modality::name);
+        let other = taken.filter(|taken| !taken.eq_ignore_ascii_case(&self.modality));
+        let mut doubts: Vec<Doubt> = other
+            .map(|taken| {
+                let [made, taken] = [&self.modality, taken].map(str::to_uppercase);
+                let sentence = format!("The model was made for {made}; this image is {taken}.");
+                Doubt::new(Subject::Modality, sentence)
+            })
+            .into_iter()
+            .collect();
+        if let Some(fingerprint) = &self.fingerprint {
+            doubts.extend(fingerprint.doubts_about(volume, &self.preprocessing));
+        }
+        doubts
+    }
+
     /// Channels of the network's input.
     pub fn channels(&self) -> usize {
         self.in_channels.unwrap_or_else(|| self.preprocessing.channels())
@@ -376,11 +400,19 @@ pub fn write_bundle(
 
     manifest.weights =
         WeightsRecord { sha256: sha256(&bytes), test_vector_sha256: sha256(&vector), storage };
-    let text = toml::to_string(&manifest).map_err(|error| EngineError::Input {
+    write_manifest(folder, &manifest)?;
+    Ok(manifest)
+}
+
+/// Writes the manifest of a bundle whose other files are there: with a fingerprint, for example.
+///
+/// # Errors
+/// [`EngineError::Volume`] when it cannot be written.
+pub fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), EngineError> {
+    let text = toml::to_string(manifest).map_err(|error| EngineError::Input {
         message: format!("the manifest cannot be written as TOML: {error}"),
     })?;
-    write_file(&folder.join(MANIFEST), text.as_bytes())?;
-    Ok(manifest)
+    write_file(&folder.join(MANIFEST), text.as_bytes())
 }
 
 /// SHA-256 in hexadecimal.

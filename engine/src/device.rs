@@ -55,6 +55,49 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
+/// A device that a person may choose, or see why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedDevice {
+    /// What to ask for.
+    pub choice: DeviceChoice,
+    /// What to call it: `CPU`, `CUDA 0 (NVIDIA H100 PCIe)`, …
+    pub name: String,
+    /// Why it cannot be used, where it cannot.
+    pub missing: Option<String>,
+}
+
+/// Devices that are looked for of each kind.
+const MOST_OF_A_KIND: usize = 8;
+
+/// The CPU, and the GPUs of each kind that this program knows: those that compute, and why there is
+/// none where there is none. Each GPU that is found has to add two numbers, which may take seconds.
+pub fn offered() -> Vec<OfferedDevice> {
+    let cpu = OfferedDevice { choice: DeviceChoice::Cpu, name: "CPU".into(), missing: None };
+    let mut offered = vec![cpu];
+    let kinds = [
+        ("CUDA", DeviceChoice::Cuda as fn(usize) -> DeviceChoice),
+        ("wgpu", DeviceChoice::Wgpu as fn(usize) -> DeviceChoice),
+    ];
+    for (kind, choice) in kinds {
+        for index in 0..MOST_OF_A_KIND {
+            let choice = choice(index);
+            let (name, missing) = match choice.try_gpu() {
+                Ok(open) => {
+                    (open.name.replacen(&choice.to_string(), &format!("{kind} {index}"), 1), None)
+                }
+                Err(Refusal::Absent(_)) if index > 0 => break,
+                Err(refusal) => (format!("{kind} {index}"), Some(refusal.into_reason())),
+            };
+            let last = missing.is_some();
+            offered.push(OfferedDevice { choice, name, missing });
+            if last {
+                break;
+            }
+        }
+    }
+    offered
+}
+
 /// A device that is there and answers.
 #[derive(Debug, Clone)]
 pub struct OpenDevice {
@@ -85,12 +128,15 @@ impl DeviceChoice {
     /// # Errors
     /// [`EngineError::Device`] when it is not compiled in, not present, or does not compute.
     pub fn open_exactly(self) -> Result<OpenDevice, EngineError> {
+        self.try_gpu().map_err(|refusal| self.refused(refusal.into_reason()))
+    }
+
+    fn try_gpu(self) -> Result<OpenDevice, Refusal> {
         match self {
-            Self::Auto | Self::Cpu => return Ok(self.open()),
+            Self::Auto | Self::Cpu => Ok(self.open()),
             Self::Cuda(index) => gpu::cuda(index),
             Self::Wgpu(index) => gpu::wgpu(index),
         }
-        .map_err(|refusal| self.refused(refusal.into_reason()))
     }
 
     fn refused(self, reason: String) -> EngineError {
@@ -282,6 +328,23 @@ mod tests {
         let open = DeviceChoice::Wgpu(999).open();
         assert_eq!(open.name, "cpu");
         assert!(open.notice.unwrap().contains("the CPU is used instead"));
+    }
+
+    #[test]
+    fn what_is_offered_can_be_opened_and_what_is_missing_has_a_reason() {
+        let offered = offered();
+        assert_eq!(offered[0].choice, DeviceChoice::Cpu);
+        assert_eq!(offered[0].missing, None);
+        // Of each other kind there is one at least, there or with its reason.
+        for kind in ["cuda:0", "wgpu:0"] {
+            assert!(offered.iter().any(|device| device.choice.to_string() == kind), "{kind}");
+        }
+        for device in offered {
+            match device.missing {
+                None => assert!(device.choice.open_exactly().is_ok(), "{}", device.name),
+                Some(reason) => assert!(!reason.is_empty(), "{}", device.name),
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod bundle;
 pub mod device;
 pub mod error;
 pub mod experiment;
+pub mod fingerprint;
 pub mod graph;
 pub mod import;
 pub mod inference;

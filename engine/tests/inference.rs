@@ -14,11 +14,13 @@ use lamina_engine::EngineError;
 use lamina_engine::bundle::{Manifest, Model, WeightsRecord, sha256, write_bundle};
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::experiment::Experiment;
-use lamina_engine::inference::{InferenceConfig, LargestComponent, MirrorAxis, segment_volume};
+use lamina_engine::inference::{
+    Extras, InferenceConfig, LargestComponent, MirrorAxis, label_batches, segment_volume,
+};
 use lamina_engine::networks::bpnet::BpnetConfig;
 use lamina_engine::networks::unet::UnetConfig;
 use lamina_engine::networks::{Network, NetworkConfig};
-use lamina_engine::observer::{Event, Silent};
+use lamina_engine::observer::{Event, Flow, Silent};
 use lamina_engine::preprocess::{
     Crop, Normalization, Plane, PreprocessConfig, Preprocessor, resample_nearest,
 };
@@ -140,6 +142,7 @@ fn manifest(
         training: None,
         metrics: None,
         imported: None,
+        fingerprint: None,
         weights: WeightsRecord {
             sha256: String::new(),
             test_vector_sha256: String::new(),
@@ -277,6 +280,51 @@ fn the_size_of_a_batch_changes_no_label() {
     for batch_size in [2, 3, 7, 1024] {
         model.manifest.inference.batch_size = batch_size;
         assert!(segment(&volume, &model).labels == expected.labels, "{batch_size}");
+    }
+}
+
+#[test]
+fn a_slice_by_itself_gets_what_it_gets_among_all() {
+    let (volume, _) = noise([7, 10, 9], straight([7, 10, 9]));
+    for mirror_axes in [vec![], vec![MirrorAxis::X]] {
+        let config = InferenceConfig { mirror_axes, ..InferenceConfig::default() };
+        let mut model = arbitrary(config);
+        model.manifest.preprocessing = PreprocessConfig {
+            neighbors: 1,
+            spacing_mm: Some([0.7, 0.7]),
+            ..preprocessing(Plane::Coronal)
+        };
+        let whole = segment(&volume, &model);
+        let config = model.manifest.preprocessing.clone();
+        let prepared = Preprocessor::new(config).prepare(&volume).unwrap();
+        let [height, width] = prepared.resampling.from;
+        let mut labels = Array3::zeros([prepared.len(), height, width]);
+        let mut sums = Array3::<u16>::zeros(labels.dim());
+        for class in 0..3 {
+            let extras = Extras { doubt: class == 0, probability_of: Some(class) };
+            // From the last to the first, one by one.
+            let alone: Vec<Vec<usize>> =
+                (0..prepared.len()).rev().map(|slice| vec![slice]).collect();
+            label_batches(&prepared, &model.as_labeler(), &alone, extras, &mut |slices| {
+                for slice in slices {
+                    assert_eq!(slice.doubt.is_some(), extras.doubt);
+                    let probability = slice.probability.unwrap();
+                    let mut sum = sums.index_axis_mut(Axis(0), slice.index);
+                    sum.zip_mut_with(&probability, |sum, share| *sum += u16::from(*share));
+                    for (label, share) in slice.labels.iter().zip(&probability) {
+                        // The most probable of three has a third at least.
+                        assert!(*label != class || *share >= 85);
+                    }
+                    labels.index_axis_mut(Axis(0), slice.index).assign(&slice.labels);
+                }
+                Flow::Continue
+            })
+            .unwrap();
+        }
+        assert!(prepared.undo(labels.view()).labels == whole.labels);
+        assert!(whole.counts().len() > 1);
+        // Each of three was rounded.
+        assert!(sums.iter().all(|sum| (253..=257).contains(sum)));
     }
 }
 

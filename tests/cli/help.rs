@@ -16,19 +16,20 @@ fn the_program_lists_its_commands() {
     Usage: lamina [OPTIONS] <COMMAND>
 
     Commands:
-      predict     Segment scans: one mask per file, on the grid of the file
-      evaluate    Compare predictions with references: Dice, IoU and volumes per case and class
-      train       Train a network as an experiment file says
-      info        Show shape, spacing, orientation, values and labels of volumes
-      convert     Write an image or a label map in another format, and check what was written
-      overlay     Draw a mask over its image: a PNG of one slice, or a TIFF with a page for each
-      check-data  Verify a data set: pairs, sizes, places, labels, duplicates across patients
-      networks    List the networks that can be trained, and what they cost
-      import      Make a model of the weights of another program
-      export      Write the weights of a model by the names of its reference
-      forward     Give a model a tensor and write what it answers
-      view        Open a window to see an image, segment it and save its labels
-      help        Print this message or the help of the given subcommand(s)
+      predict      Segment scans: one mask per file, on the grid of the file
+      evaluate     Compare predictions with references: Dice, IoU and volumes per case and class
+      train        Train a network as an experiment file says
+      info         Show shape, spacing, orientation, values and labels of volumes
+      convert      Write an image or a label map in another format, and check what was written
+      overlay      Draw a mask over its image: a PNG of one slice, or a TIFF with a page for each
+      check-data   Verify a data set: pairs, sizes, places, labels, duplicates across patients
+      networks     List the networks that can be trained, and what they cost
+      import       Make a model of the weights of another program
+      export       Write the weights of a model by the names of its reference
+      fingerprint  Show what a model was trained on, or measure that from its training cases
+      forward      Give a model a tensor and write what it answers
+      view         Open a window to see an image, segment it and save its labels
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help

@@ -52,6 +52,49 @@ fn a_folder_becomes_masks_records_and_pictures() {
 }
 
 #[test]
+fn what_happens_to_lie_in_the_current_folder_is_not_the_bundled_model() {
+    let sandbox = prepared();
+    // As a user runs it, with no variable that names the folder.
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lamina"));
+    let command = command.args(["predict", "scans/a.nii.gz", "--out", "masks", "--json"]);
+    let command = command.current_dir(sandbox.path(".")).env_remove("LAMINA_MODELS");
+    let output = command.output().unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["model"]["name"], "hippocampus-unet");
+    let run = sandbox.lamina("predict scans/a.nii.gz --out others --json").exits(0);
+    assert_eq!(run.json()["model"]["name"], "tiny-unet");
+}
+
+#[test]
+fn a_case_unlike_those_of_training_is_told_apart_and_recorded() {
+    let sandbox = prepared();
+    let (volume, _) = lamina_io::synthetic::ellipsoid(
+        [6, 24, 20],
+        [1.0, 1.2, 9.0],
+        [9.0, 12.0, 2.5],
+        [5.0, 6.0, 15.0],
+    )
+    .unwrap();
+    sandbox.image("scans/thick.nii.gz", &volume);
+    let predict = "predict scans --out masks --device cpu";
+    let run = sandbox.lamina(&format!("{predict} --json")).exits(0);
+    let cases = &run.json()["cases"];
+    for usual in [&cases[0], &cases[1]] {
+        assert_eq!(usual["unlike_training"], serde_json::Value::Null, "{usual}");
+    }
+    let doubt = &cases[2]["unlike_training"][0];
+    assert_eq!(doubt["about"], "spacing", "{run}");
+    assert_eq!(doubt["sentence"], "The slices are 9.0 mm apart; the model saw 3.0 mm.");
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(sandbox.path("masks/thick.json")).unwrap()).unwrap();
+    assert_eq!(record["unlike_training"][0], *doubt);
+    // It is a warning, said again of a case that is done already.
+    let again = sandbox.lamina(predict).exits(0);
+    let heading = "1 of 3 cases unlike the training cases of the model:\n  thick: The slices are";
+    assert!(again.stdout.contains(heading), "{again}");
+}
+
+#[test]
 fn masks_have_the_format_of_their_scan_or_the_one_that_is_asked_for() {
     let sandbox = prepared();
     let (volume, _) = ellipsoid([8.0, 11.0, 2.5]);
@@ -339,7 +382,7 @@ fn masks_may_have_the_values_of_the_data_set() {
     let text = fs::read_to_string(&manifest).unwrap();
     let named = "name = \"ellipsoid\"";
     assert!(text.contains(named), "{text}");
-    fs::write(&manifest, text.replace(named, "name = \"ellipsoid\"\nvalue = 24")).unwrap();
+    fs::write(&manifest, text.replacen(named, "name = \"ellipsoid\"\nvalue = 24", 1)).unwrap();
     let run = "predict scans/a.nii.gz --device cpu --quiet --json --out";
     let plain = sandbox.lamina(&format!("{run} plain")).exits(0).json();
     let values = sandbox.lamina(&format!("{run} values --values")).exits(0).json();

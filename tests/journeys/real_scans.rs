@@ -3,6 +3,26 @@
 use crate::support::{Sandbox, larger_data};
 
 #[test]
+fn the_bundled_model_knows_the_cases_that_it_was_trained_on() {
+    let Some(data) = larger_data("the fingerprint of the bundled model") else { return };
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let sandbox = Sandbox::new();
+    for file in std::fs::read_dir(root.join("models/hippocampus-unet")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        sandbox.write(&format!("hippocampus-unet/{name}"), std::fs::read(&path).unwrap());
+    }
+    let manifest = sandbox.path("hippocampus-unet/model.toml");
+    let before = std::fs::read_to_string(&manifest).unwrap();
+    let config = root.join("configs/datasets/hippocampus.toml");
+    let (config, data) = (config.display(), data.display());
+    sandbox
+        .lamina(&format!("fingerprint hippocampus-unet --dataset {config} --data {data}"))
+        .exits(0);
+    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), before);
+}
+
+#[test]
 fn info_agrees_with_the_facts_of_the_hippocampus_data() {
     let Some(data) = larger_data("the facts of the hippocampus data") else { return };
     let facts = std::fs::read_to_string(data.join("expected.json")).unwrap();

@@ -25,6 +25,45 @@ fn a_trained_model_finds_what_it_has_not_seen() {
 }
 
 #[test]
+fn a_model_knows_what_it_was_trained_on_and_can_be_told_later() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    sandbox
+        .lamina("train --config configs/experiments/tiny-unet.toml --data data --out run --epochs 1 --device cpu")
+        .exits(0);
+    let manifest = sandbox.path("run/bundle/model.toml");
+    let trained = std::fs::read_to_string(&manifest).unwrap();
+    let report = sandbox.lamina("fingerprint run/bundle --json").exits(0).json();
+    let fingerprint = &report["fingerprint"];
+    assert_eq!(fingerprint["spacing_mm"][2], serde_json::json!([3.0, 3.0]));
+    assert_eq!(fingerprint["classes"][0]["name"], "ellipsoid");
+
+    // An older bundle has none, works, and gets the same one from its data set.
+    let without = trained.split("[fingerprint]").next().unwrap().to_owned()
+        + &trained[trained.find("[weights]").unwrap()..];
+    std::fs::write(&manifest, &without).unwrap();
+    let run = sandbox.lamina("fingerprint run/bundle").exits(0);
+    assert!(run.stdout.contains("does not say what it was trained on"), "{run}");
+    sandbox
+        .lamina("predict data/tiny/images/case_0.nii.gz --out masks --model run/bundle")
+        .exits(0);
+    let measure = "fingerprint run/bundle --dataset configs/datasets/tiny.toml --data data";
+    let run = sandbox.lamina(measure).exits(2);
+    assert!(run.stderr.contains("expected --folds"), "{run}");
+    let measure = &format!("{measure} --folds 3");
+    let run = sandbox.lamina(measure).exits(0);
+    assert!(run.stdout.contains("spacing       1 × 1.2 × 3 mm"), "{run}");
+    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), trained);
+
+    // Other cases are refused, and nothing is written.
+    std::fs::remove_file(sandbox.path("data/tiny/images/case_5.nii.gz")).unwrap();
+    std::fs::remove_file(sandbox.path("data/tiny/labels/case_5.nii.gz")).unwrap();
+    let run = sandbox.lamina(measure).exits(2);
+    assert!(run.stderr.contains("cases that tiny-unet learned from, found"), "{run}");
+    assert_eq!(std::fs::read_to_string(&manifest).unwrap(), trained);
+}
+
+#[test]
 fn a_run_that_resumes_ends_as_if_it_had_not_stopped() {
     let sandbox = Sandbox::new();
     write_tiny_experiment(&sandbox);

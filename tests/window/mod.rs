@@ -6,6 +6,7 @@ mod export;
 mod hostile;
 mod keys;
 mod opening;
+mod segment;
 mod speed;
 mod worklist;
 

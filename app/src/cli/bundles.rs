@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+#[cfg(feature = "gui")]
+use lamina_engine::EngineError;
 use lamina_engine::bundle::{BUNDLE_FILES, Manifest};
 
 /// Names a folder of models that is looked at before all others.
@@ -50,12 +52,19 @@ pub fn choose(folder: Option<&Path>) -> anyhow::Result<Bundle> {
     )
 }
 
-/// The models in the first place that has any, those that can be read.
+/// All models in all places, those that cannot be read with the reason; each once.
 #[cfg(feature = "gui")]
-pub fn at_hand() -> Vec<(PathBuf, Manifest)> {
-    let found = places().iter().map(|place| bundles_in(place)).find(|found| !found.is_empty());
-    let read = |folder: PathBuf| Manifest::read(&folder).ok().map(|manifest| (folder, manifest));
-    found.unwrap_or_default().into_iter().filter_map(read).collect()
+pub fn at_hand() -> Vec<(PathBuf, Result<Manifest, EngineError>)> {
+    let named = std::env::var_os(VARIABLE).map(PathBuf::from);
+    let mut seen = Vec::new();
+    let folders = named.into_iter().chain(usual_places()).flat_map(|place| bundles_in(&place));
+    let new = folders.filter(|folder| {
+        let real = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        let new = !seen.contains(&real);
+        seen.push(real);
+        new
+    });
+    new.map(|folder| (folder.clone(), Manifest::read(&folder))).collect()
 }
 
 /// Whether `path` is a file of the model in `folder`.
@@ -75,12 +84,18 @@ pub fn is_part(path: &Path, folder: &Path) -> bool {
     }
 }
 
-/// Where models may lie, the most specific first.
+/// Where models may lie, the first that has any counts.
 fn places() -> Vec<PathBuf> {
-    if let Some(folder) = std::env::var_os(VARIABLE) {
-        return vec![PathBuf::from(folder)];
+    match std::env::var_os(VARIABLE) {
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => usual_places(),
     }
-    let mut places = vec![PathBuf::from("models")];
+}
+
+/// Beside the program and above it, where it was built, and last in the current folder: what
+/// happens to lie there must not replace the model that came with the program.
+fn usual_places() -> Vec<PathBuf> {
+    let mut places = Vec::new();
     if let Ok(program) = std::env::current_exe() {
         places.extend(
             program
@@ -92,6 +107,7 @@ fn places() -> Vec<PathBuf> {
     }
     let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
     places.extend(sources.parent().map(|root| root.join("models")));
+    places.push(PathBuf::from("models"));
     places
 }
 

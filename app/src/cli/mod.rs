@@ -10,6 +10,7 @@ mod check_data;
 mod convert;
 mod evaluate;
 mod export;
+mod fingerprint;
 mod forward;
 mod import;
 mod info;
@@ -34,6 +35,8 @@ use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "gui")]
 pub(crate) use bundles::at_hand as bundles_at_hand;
+#[cfg(feature = "gui")]
+pub(crate) use fingerprint::rows as fingerprint_rows;
 #[cfg(feature = "gui")]
 pub(crate) use inputs::CaseFiles;
 pub use output::Outcome;
@@ -92,6 +95,7 @@ enum Command {
     Networks(networks::NetworksArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
+    Fingerprint(fingerprint::FingerprintArgs),
     Forward(forward::ForwardArgs),
     View(view::ViewArgs),
 }
@@ -133,6 +137,7 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
         Command::Networks(args) => networks::run(args, output),
         Command::Import(args) => import::run(args, output),
         Command::Export(args) => export::run(args, output),
+        Command::Fingerprint(args) => fingerprint::run(args, output),
         Command::Forward(args) => forward::run(args, output),
         Command::View(args) => view::run(args, output),
     }

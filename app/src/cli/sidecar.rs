@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use lamina_engine::fingerprint::Doubt;
 use lamina_engine::inference::CaseDoubt;
 use lamina_io::atomic::write_atomically;
 use lamina_io::{SegmentationKind, Verified, files_of};
@@ -35,6 +36,9 @@ pub struct Sidecar {
     pub doubt: Option<CaseDoubt>,
     /// What was found.
     pub classes: Vec<ClassVolume>,
+    /// In what the image, or what was found in it, is unlike the training cases of the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlike_training: Vec<Doubt>,
 }
 
 /// Everything that decides what a mask looks like, up to rounding on another device.
@@ -157,6 +161,8 @@ pub fn files_sha256(paths: &[PathBuf]) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use lamina_engine::fingerprint::Subject;
+
     use super::*;
 
     fn sidecar() -> Sidecar {
@@ -191,6 +197,7 @@ mod tests {
                 voxels: 3,
                 volume_ml: None,
             }],
+            unlike_training: vec![Doubt::new(Subject::Spacing, "The slices are 5.0 mm apart.")],
         }
     }
 
@@ -215,9 +222,10 @@ mod tests {
     fn a_record_without_doubt_is_one_of_an_older_version() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
-        let older = Sidecar { doubt: None, ..sidecar() };
+        let older = Sidecar { doubt: None, unlike_training: Vec::new(), ..sidecar() };
         older.write(&path).unwrap();
-        assert!(!std::fs::read_to_string(&path).unwrap().contains("doubt"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("doubt") && !text.contains("unlike"), "{text}");
         assert_eq!(Sidecar::read(&path).unwrap(), older);
     }
 

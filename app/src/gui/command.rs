@@ -44,8 +44,8 @@ pub enum Command {
     Enlarge(Plane),
     /// Close the list of series.
     CloseSeries,
-    /// Use the model at this place in the list.
-    Model(usize),
+    /// Something about models.
+    Segment(super::segment::SegmentCommand),
     /// Something of the comparison with a reference.
     Compare(super::compare::CompareCommand),
     /// Something of the worklist.
@@ -124,6 +124,12 @@ pub enum Action {
     Quit,
     /// Run the model.
     Segment,
+    /// Run the model on the slice in view.
+    RerunSlice,
+    /// Open the card of the model.
+    ModelCard,
+    /// Choose the folder of a model.
+    AddBundle,
     /// End what runs.
     Cancel,
     /// To the next slice whose labels are doubtful.
@@ -390,6 +396,9 @@ entries! {
     }
     "Segment" {
         Action::Segment, "Segment", "Run the model: the slice in view first, then outward", key('r');
+        Action::RerunSlice, "Segment this slice again", "Run the model on the slice in view of its own plane, one step to be undone", shift(Key::Char('r'));
+        Action::ModelCard, "Model card…", "What the model is for, how well it does and what it was trained on", None;
+        Action::AddBundle, "Add a bundle…", "Choose the folder of another model, or drop it on the window; until the program ends", None;
         Action::Cancel, "Cancel", "Stop what runs; what is done stays", plain(Key::Escape);
         Action::NextDoubtful, "Next doubtful slice", "Go to the next slice of which the model is least sure", key('u');
         Action::PreviousDoubtful, "Previous doubtful slice", "Go to the doubtful slice before", shift(Key::Char('u'));

@@ -9,9 +9,10 @@ use lamina_edit::Session;
 use lamina_engine::preprocess::Placement;
 use lamina_io::dataset::Class;
 use lamina_io::{Geometry, GridMismatch, LabelVolume, SourceHeader, Volume};
-use ndarray::{Array3, ArrayView2, Axis, Zip};
+use ndarray::{Array3, ArrayView2, ArrayViewMut3, Axis, Zip};
 
 use super::pixels::Rgb;
+use super::segment::VoxelBox;
 
 /// Colors of labels that nobody has named: distinct ones first.
 const COLORS: [Rgb; 10] = [
@@ -190,27 +191,44 @@ impl LabelLayer {
         self.live = Some(Live { labels, counts, revision: 0 });
     }
 
-    /// Puts a slice of a model there.
-    pub fn take_slice(&mut self, index: usize, labels: ArrayView2<'_, u8>, placement: &Placement) {
-        let Some(live) = &mut self.live else { return };
-        let axis = Axis(2 - placement.slice_axis());
-        let at = placement.voxel_of_slice(index);
-        live.labels.index_axis(axis, at).for_each(|label| live.counts[usize::from(*label)] -= 1);
-        placement.write_slice(index, labels, Arc::make_mut(&mut live.labels).view_mut());
-        live.labels.index_axis(axis, at).for_each(|label| live.counts[usize::from(*label)] += 1);
+    /// Puts what of a model's slice lies in a part there.
+    pub fn take_slice(
+        &mut self,
+        index: usize,
+        labels: ArrayView2<'_, u8>,
+        placement: &Placement,
+        part: &VoxelBox,
+    ) {
+        let (axis, at) = (placement.slice_axis(), placement.voxel_of_slice(index));
+        self.take_plane(axis, at, part, |whole| placement.write_slice(index, labels, whole));
+    }
+
+    /// Empties what of a plane across a voxel axis lies in a part, and lets `write` fill it. It
+    /// gets all labels and may change those of the plane.
+    pub fn take_plane(
+        &mut self,
+        axis: usize,
+        at: usize,
+        part: &VoxelBox,
+        write: impl FnOnce(ArrayViewMut3<'_, u8>),
+    ) {
+        let Some(live) = self.live.as_mut().filter(|_| part.holds(axis, at)) else { return };
+        let across = Axis(2 - axis);
+        let labels = Arc::make_mut(&mut live.labels);
+        let before = labels.index_axis(across, at).to_owned();
+        labels.index_axis_mut(across, at).fill(0);
+        write(labels.view_mut());
+        part.restore_outside(axis, labels.index_axis_mut(across, at), &before);
+        before.for_each(|label| live.counts[usize::from(*label)] -= 1);
+        labels.index_axis(across, at).for_each(|label| live.counts[usize::from(*label)] += 1);
         live.revision += 1;
         self.add_rows();
     }
 
-    /// All that a model made, or the tidied labels in place of it, to become one step. They stay
-    /// on the screen until [`end_live`](Self::end_live).
-    pub fn made_live(&mut self, tidied: Option<Array3<u8>>) -> Option<Arc<Array3<u8>>> {
-        let live = self.live.as_mut()?;
-        if let Some(tidied) = tidied {
-            live.labels = Arc::new(tidied);
-            live.revision += 1;
-        }
-        Some(live.labels.clone())
+    /// All that a model made, to become one step. It stays on the screen until
+    /// [`end_live`](Self::end_live).
+    pub fn made_live(&mut self) -> Option<Arc<Array3<u8>>> {
+        self.live.as_ref().map(|live| live.labels.clone())
     }
 
     /// Shows the labels themselves again.

@@ -13,6 +13,7 @@ pub mod folders;
 pub mod job;
 pub mod keymap;
 pub mod labels;
+pub mod markdown;
 pub mod measure;
 pub mod open;
 pub mod pixels;
@@ -28,7 +29,6 @@ pub mod view;
 pub mod worklist;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use eframe::egui;
 
@@ -36,13 +36,24 @@ use desktop::Desktop;
 use folders::Folders;
 use segment::ModelChoice;
 
-/// The models that can segment volumes, from where the command line finds its own.
+/// The models that can segment volumes, from all places where the command line looks for its own.
 pub fn models() -> Vec<ModelChoice> {
-    let bundles = crate::cli::bundles_at_hand().into_iter();
-    bundles
-        .filter(|(_, manifest)| manifest.check_takes_volumes().is_ok())
-        .map(|(folder, manifest)| ModelChoice { folder, manifest: Arc::new(manifest) })
-        .collect()
+    found_models().0
+}
+
+/// The models that can segment volumes, and what is wrong with bundles that cannot be read.
+fn found_models() -> (Vec<ModelChoice>, Vec<String>) {
+    let (mut models, mut broken) = (Vec::new(), Vec::new());
+    for (folder, manifest) in crate::cli::bundles_at_hand() {
+        match manifest {
+            Ok(manifest) if manifest.check_takes_volumes().is_ok() => {
+                models.push(ModelChoice::new(folder, manifest));
+            }
+            Ok(_) => {} // for tensors or whole images
+            Err(error) => broken.push(crate::cli::error_line(&error)),
+        }
+    }
+    (models, broken)
 }
 
 /// What the window opens with.
@@ -80,7 +91,9 @@ pub fn run(start: Start) -> eframe::Result {
             Box::new(measure::Measure::new(Desktop::new(models(), paths), image))
         }
         _ => {
-            let mut desktop = Desktop::with_folders(models(), paths, Folders::of_user());
+            let (models, broken) = found_models();
+            let mut desktop = Desktop::with_folders(models, paths, Folders::of_user());
+            desktop.state.segment.broken = broken;
             if let Some(settings) = settings::SettingsFile::of_user() {
                 desktop = desktop.with_settings(settings);
             }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::export::write::{ImagePart, reading};
 use super::plane::Plane;
+use super::segment::Overlay;
 use super::settings::LabelLook;
 use super::shades::Window;
 use super::state::{Drawn, Layout, PaneState, State};
@@ -169,7 +170,7 @@ impl SessionFile {
                 labels: state.overlay.labels,
                 opacity: state.overlay.opacity,
                 drawn: state.overlay.drawn,
-                doubt: state.overlay.doubt,
+                doubt: state.segment.overlay == Overlay::Doubt,
                 annotations: state.annotations,
             },
             classes: classes.map(|(look, visible)| ClassPart { look, visible }).collect(),
@@ -261,7 +262,7 @@ impl SessionFile {
         state.overlay.labels = view.labels;
         state.overlay.opacity = view.opacity.clamp(0.0, 1.0);
         state.overlay.drawn = view.drawn;
-        state.overlay.doubt = view.doubt;
+        state.segment.overlay = if view.doubt { Overlay::Doubt } else { Overlay::None };
         state.annotations = view.annotations;
         if let Some(model) = &self.model {
             let same = state.models.iter().position(|choice| {

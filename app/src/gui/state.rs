@@ -20,7 +20,7 @@ use super::export::Exporting;
 use super::keymap::Keyboard;
 use super::labels::LabelLayer;
 use super::plane::{Plane, PlaneView};
-use super::segment::ModelChoice;
+use super::segment::{ModelChoice, SegmentState};
 use super::shades::{Preset, Window};
 use super::tools::{Tools, Unfinished};
 use super::worklist::Worklist;
@@ -120,8 +120,6 @@ pub struct OverlayStyle {
     pub opacity: f32,
     /// Filled, outlined or both.
     pub drawn: Drawn,
-    /// Whether doubt is shown.
-    pub doubt: bool,
 }
 
 /// How sure the model was, on the grid of the volume.
@@ -186,16 +184,21 @@ pub struct Activity {
     pub done: Option<f32>,
     /// Since when.
     pub since: Instant,
+    /// How long it may still take, where whoever does it knows better than by what is done.
+    pub paced: Option<Duration>,
 }
 
 impl Activity {
     /// What begins now.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), done: None, since: Instant::now() }
+        Self { what: what.into(), done: None, since: Instant::now(), paced: None }
     }
 
     /// How long it may still take, by what is done so far.
     pub fn left(&self) -> Option<Duration> {
+        if self.paced.is_some() {
+            return self.paced;
+        }
         let done = f64::from(self.done?);
         let spent = self.since.elapsed().as_secs_f64();
         (done > 0.02 && spent > 0.5).then(|| Duration::from_secs_f64(spent * (1.0 - done) / done))
@@ -230,6 +233,8 @@ pub enum Purpose {
     ListImages,
     /// To find the references of listed cases.
     ListReferences,
+    /// To add the model in that folder.
+    Bundle,
 }
 
 /// What is under the pointer.
@@ -288,6 +293,8 @@ pub struct State {
     pub models: Vec<ModelChoice>,
     /// The one that is chosen.
     pub model: usize,
+    /// What is known of it and of its use.
+    pub segment: SegmentState,
     /// A folder of which something has to be chosen.
     pub study: Option<Study>,
     /// What is on its way from a file.
@@ -323,7 +330,7 @@ impl Default for State {
             inverted: false,
             layout: Layout::Four,
             focus: Plane::Axial,
-            overlay: OverlayStyle { labels: true, opacity: 0.4, drawn: Drawn::Both, doubt: false },
+            overlay: OverlayStyle { labels: true, opacity: 0.4, drawn: Drawn::Both },
             annotations: true,
             notices: Vec::new(),
             opening: None,
@@ -334,6 +341,7 @@ impl Default for State {
             unfinished: Vec::new(),
             models: Vec::new(),
             model: 0,
+            segment: SegmentState::default(),
             study: None,
             incoming: Incoming::default(),
             recent: Vec::new(),
@@ -417,6 +425,13 @@ impl State {
     /// How a plane is looked at.
     pub fn pane(&self, plane: Plane) -> PaneState {
         self.panes[Self::pane_index(plane)]
+    }
+
+    /// The plane whose slices the chosen model goes through.
+    pub fn model_plane(&self) -> Option<Plane> {
+        let (image, choice) = (self.image.as_ref()?, self.models.get(self.model)?);
+        let axis = choice.manifest.preprocessing.plane.slice_axis(&image.volume.geometry);
+        image.views.iter().find(|view| view.slice.axis == axis).map(|view| view.plane)
     }
 
     /// The plane whose slices the model went through, if it went.

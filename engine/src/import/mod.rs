@@ -168,6 +168,7 @@ impl Import<'_> {
                 sha256: self.file.sha256().to_owned(),
                 lamina: env!("CARGO_PKG_VERSION").to_owned(),
             }),
+            fingerprint: None,
             weights: WeightsRecord {
                 sha256: String::new(),
                 test_vector_sha256: String::new(),

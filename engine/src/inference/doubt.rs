@@ -118,6 +118,29 @@ impl SliceDoubt {
     }
 }
 
+/// The probability of `class` at each pixel, 0 to 255; nowhere any where there is no such class.
+///
+/// # Shapes
+/// - `scores`: `[class, height, width]`, logits or probabilities
+/// - output: `[height, width]`
+pub(super) fn probability(scores: ArrayView3<'_, f32>, are_logits: bool, class: u8) -> Array2<u8> {
+    let (classes, height, width) = scores.dim();
+    let class = usize::from(class);
+    if class >= classes {
+        return Array2::zeros([height, width]);
+    }
+    let mut probabilities = vec![0.0_f32; classes];
+    Array2::from_shape_fn([height, width], |(row, column)| {
+        for (class, probability) in probabilities.iter_mut().enumerate() {
+            *probability = scores[[class, row, column]];
+        }
+        if are_logits {
+            softmax(&mut probabilities);
+        }
+        (255.0 * probabilities[class]).round().clamp(0.0, 255.0) as u8
+    })
+}
+
 fn softmax(scores: &mut [f32]) {
     let largest = scores.iter().fold(f32::NEG_INFINITY, |most, score| most.max(*score));
     let mut sum = 0.0;
@@ -168,6 +191,15 @@ mod tests {
         assert_eq!(doubt.entropy, arr2(&[[255]]));
         // Half a voxel is expected and none is labeled.
         assert!((doubt.risk - (1.0 - 16.0 / 16.5)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_probability_of_a_class_is_its_share_of_the_softmax() {
+        // Logits 0 and ln 3: a quarter and three quarters.
+        let scores = arr3(&[[[0.0]], [[3.0_f32.ln()]]]);
+        let share = |class| probability(scores.view(), true, class)[[0, 0]];
+        assert_eq!([share(0), share(1), share(2)], [64, 191, 0]);
+        assert_eq!(probability(arr3(&[[[0.2]], [[0.8]]]).view(), false, 1), arr2(&[[204]]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use components::{LargestComponent, keep_largest_component};
 pub use doubt::{CaseDoubt, DOUBTFUL, Expectation, SliceDoubt};
-pub use slices::{LabeledSlice, LabeledSlices, Labeler, label_batches, label_slices};
+pub use slices::{Extras, LabeledSlice, LabeledSlices, Labeler, label_batches, label_slices};
 pub use tensors::{Answers, Wanted, answer_tensor, read_input};
 
 use crate::bundle::Model;

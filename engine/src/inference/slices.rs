@@ -1,9 +1,11 @@
 //! Prepared slices through a network, batch by batch, to labels.
 
 use burn::tensor::{Device, Tensor, activation};
-use ndarray::{Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, s};
+use ndarray::{
+    Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, s,
+};
 
-use super::doubt::{CaseDoubt, SliceDoubt};
+use super::doubt::{CaseDoubt, SliceDoubt, probability};
 use super::{InferenceConfig, MirrorAxis};
 use crate::error::EngineError;
 use crate::networks::{Network, NetworkConfig};
@@ -36,6 +38,18 @@ pub struct LabeledSlice<'a> {
     pub labels: ArrayView2<'a, u8>,
     /// How sure the network is, where that was asked for.
     pub doubt: Option<SliceDoubt>,
+    /// The probability of one class, 0 to 255, where that was asked for. `[height, width]`
+    pub probability: Option<Array2<u8>>,
+}
+
+/// What slices bring along beside their labels. It is made and handed on slice by slice, so that
+/// nothing is held for a whole volume that nobody asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// How sure the network is.
+    pub doubt: bool,
+    /// How probable this class is at each pixel.
+    pub probability_of: Option<u8>,
 }
 
 /// Labels of all slices, and how sure the network is of them together where that was asked for.
@@ -71,7 +85,8 @@ pub fn label_slices(
         .map(<[usize]>::to_vec)
         .collect();
     let mut doubts = Vec::with_capacity(total);
-    label_batches(prepared, labeler, &batches, with_doubt, &mut |slices| {
+    let extras = Extras { doubt: with_doubt, ..Extras::default() };
+    label_batches(prepared, labeler, &batches, extras, &mut |slices| {
         let last = slices.last().map_or(0, |slice| slice.index + 1);
         for slice in slices {
             labels.index_axis_mut(Axis(0), slice.index).assign(&slice.labels);
@@ -86,7 +101,7 @@ pub fn label_slices(
 /// Labels `batches` of slices one batch after the other, each handed on as soon as it is done:
 /// the one loop that every use of a network goes through.
 ///
-/// With `with_doubt` each slice brings along how sure the network is of it.
+/// Labels of a slice are the same in any batch, whatever comes along.
 ///
 /// # Errors
 /// [`EngineError::Stopped`] when `each` says so.
@@ -94,7 +109,7 @@ pub fn label_batches(
     prepared: &Prepared,
     labeler: &Labeler<'_>,
     batches: &[Vec<usize>],
-    with_doubt: bool,
+    extras: Extras,
     each: &mut dyn FnMut(Vec<LabeledSlice<'_>>) -> Flow,
 ) -> Result<(), EngineError> {
     let [height, width] = prepared.resampling.from;
@@ -102,11 +117,11 @@ pub fn label_batches(
     for batch in batches {
         let scores = labeler.scores(prepared, batch); // [batch, class, height, width]
         let mut labels = Array3::zeros([batch.len(), height, width]);
-        let mut doubts: Vec<Option<SliceDoubt>> = batch.iter().map(|_| None).collect();
+        let mut beside: Vec<Beside> = batch.iter().map(|_| Beside::default()).collect();
         Zip::from(labels.axis_iter_mut(Axis(0)))
             .and(scores.axis_iter(Axis(0)))
-            .and(ArrayViewMut1::from(&mut doubts[..]))
-            .par_for_each(|mut labels, scores, doubt| {
+            .and(ArrayViewMut1::from(&mut beside[..]))
+            .par_for_each(|mut labels, scores, beside| {
                 let resampled;
                 let scores = if prepared.resampling.is_identity() {
                     scores
@@ -115,18 +130,33 @@ pub fn label_batches(
                     resampled.view()
                 };
                 argmax(scores, labels.view_mut());
-                if with_doubt {
-                    *doubt = Some(SliceDoubt::of(scores, are_logits, labels.view()));
+                if extras.doubt {
+                    beside.doubt = Some(SliceDoubt::of(scores, are_logits, labels.view()));
                 }
+                beside.probability =
+                    extras.probability_of.map(|class| probability(scores, are_logits, class));
             });
-        let slices = batch.iter().zip(labels.outer_iter()).zip(doubts);
-        let slices =
-            slices.map(|((&index, labels), doubt)| LabeledSlice { index, labels, doubt }).collect();
+        let slices = batch.iter().zip(labels.outer_iter()).zip(beside);
+        let slices = slices
+            .map(|((&index, labels), Beside { doubt, probability })| LabeledSlice {
+                index,
+                labels,
+                doubt,
+                probability,
+            })
+            .collect();
         if each(slices) == Flow::Stop {
             return Err(EngineError::Stopped);
         }
     }
     Ok(())
+}
+
+/// What comes along with the labels of a slice.
+#[derive(Default)]
+struct Beside {
+    doubt: Option<SliceDoubt>,
+    probability: Option<Array2<u8>>,
 }
 
 impl Labeler<'_> {

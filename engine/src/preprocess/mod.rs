@@ -37,8 +37,14 @@ pub enum Plane {
 }
 
 impl Plane {
+    /// The voxel axis (0 for x, 1 for y, 2 for z) across which slices in this plane follow each
+    /// other.
+    pub fn slice_axis(self, geometry: &Geometry) -> usize {
+        self.axis_order(geometry).axes()[2]
+    }
+
     /// The order of a volume's axes that puts slices in this plane.
-    fn axis_order(self, geometry: &Geometry) -> AxisOrder {
+    pub(crate) fn axis_order(self, geometry: &Geometry) -> AxisOrder {
         // World axes (0 right, 1 anterior, 2 superior) that become x, y and z.
         let world = match self {
             Self::Axial => [0, 1, 2],
@@ -167,6 +173,11 @@ impl Preprocessor {
     /// A preprocessor for settings that have been validated.
     pub fn new(config: PreprocessConfig) -> Self {
         Self { config }
+    }
+
+    /// Its settings.
+    pub fn config(&self) -> &PreprocessConfig {
+        &self.config
     }
 
     /// Turns, crops, resamples and normalizes `volume`.

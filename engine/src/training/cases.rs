@@ -1,11 +1,12 @@
 //! Cases as training and validation hold them in memory.
 
-use lamina_io::LabelVolume;
-use lamina_io::dataset::Case;
+use lamina_io::dataset::{Case, Class};
+use lamina_io::{LabelVolume, Volume};
 use ndarray::Array3;
 use rayon::prelude::*;
 
 use crate::error::EngineError;
+use crate::fingerprint::{CaseTraits, Fingerprint};
 use crate::losses::IGNORE_LABEL;
 use crate::preprocess::{Prepared, PreprocessConfig, Preprocessor};
 
@@ -40,13 +41,15 @@ impl CaseReader {
         Self { preprocessor: Preprocessor::new(preprocessing.clone()), num_classes }
     }
 
-    /// A case to learn from.
+    /// A case to learn from, and what it is like.
     ///
     /// # Errors
     /// Whatever is wrong with the image or its labels, with the name of the file.
-    pub fn training(&self, case: &Case) -> Result<TrainingCase, EngineError> {
-        let (HeldOut { prepared, .. }, labels) = self.read(case)?;
-        Ok(TrainingCase { slices: prepared.slices, labels })
+    pub fn training(&self, case: &Case) -> Result<(TrainingCase, CaseTraits), EngineError> {
+        let (volume, HeldOut { prepared, reference }, labels) = self.read(case)?;
+        let traits = CaseTraits::of(&volume, Some(&reference), self.preprocessor.config())
+            .map_err(|error| EngineError::data(&case.image, error.to_string()))?;
+        Ok((TrainingCase { slices: prepared.slices, labels }, traits))
     }
 
     /// A case to measure on.
@@ -54,11 +57,11 @@ impl CaseReader {
     /// # Errors
     /// Whatever is wrong with the image or its labels, with the name of the file.
     pub fn held_out(&self, case: &Case) -> Result<HeldOut, EngineError> {
-        self.read(case).map(|(held_out, _)| held_out)
+        self.read(case).map(|(_, held_out, _)| held_out)
     }
 
-    /// The case, and its labels on the prepared grid.
-    fn read(&self, case: &Case) -> Result<(HeldOut, Array3<u8>), EngineError> {
+    /// The image, the case, and its labels on the prepared grid.
+    fn read(&self, case: &Case) -> Result<(Volume, HeldOut, Array3<u8>), EngineError> {
         let volume = case.read_volume()?;
         let reference = case.read_labels()?;
         let known = |label: u8| usize::from(label) < self.num_classes || label == IGNORE_LABEL;
@@ -74,8 +77,23 @@ impl CaseReader {
         let labels = prepared
             .prepare_labels(&reference)
             .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
-        Ok((HeldOut { prepared, reference }, labels))
+        Ok((volume, HeldOut { prepared, reference }, labels))
     }
+}
+
+/// The fingerprint of a model with this preprocessing that learned from these cases; `None` where
+/// there are none.
+///
+/// # Errors
+/// That of the first case that cannot be read.
+pub fn fingerprint_of(
+    cases: &[Case],
+    preprocessing: &PreprocessConfig,
+    classes: &[Class],
+) -> Result<Option<Fingerprint>, EngineError> {
+    let reader = CaseReader::new(preprocessing, classes.len());
+    let traits = read_all(cases, |case| reader.training(case).map(|(_, traits)| traits))?;
+    Ok(Fingerprint::of(&traits, classes))
 }
 
 /// Reads cases on all threads; the first that fails, in the order of the cases, is reported.

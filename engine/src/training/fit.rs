@@ -12,11 +12,14 @@ use serde::Serialize;
 use super::cases::{CaseReader, HeldOut, read_all};
 use super::learner::{Learner, optimizer};
 use super::validation::{mean_dice, validate};
-use super::{Average, Batch, Batches, Checkpoint, Keep, Progress, RunFolder, initialize};
+use super::{
+    Average, Batch, Batches, Checkpoint, Keep, Progress, RunFolder, TrainingCase, initialize,
+};
 use crate::bundle::{Manifest, MetricsRecord, TrainingRecord, WeightsRecord, write_bundle};
 use crate::device::OpenDevice;
 use crate::error::EngineError;
 use crate::experiment::Experiment;
+use crate::fingerprint::{CaseTraits, Fingerprint};
 use crate::inference::Labeler;
 use crate::losses::Target;
 use crate::networks::Network;
@@ -79,7 +82,8 @@ impl Fit<'_> {
             self.experiment;
         let split = self.dataset.split(*fold, *folds, *seed)?;
         let reader = CaseReader::new(preprocessing, self.dataset.config.classes.len());
-        let cases = read_all(&split.training, |case| reader.training(case))?;
+        let (cases, traits): (Vec<TrainingCase>, Vec<CaseTraits>) =
+            read_all(&split.training, |case| reader.training(case))?.into_iter().unzip();
         let held_out = read_all(&split.validation, |case| reader.held_out(case))?;
         let batches = Batches::new(&cases, augmentation, training, preprocessing.neighbors, *seed);
         self.check_batches(&batches)?;
@@ -139,7 +143,7 @@ impl Fit<'_> {
                 },
             )?;
         }
-        self.finish(&held_out, cases.len(), &learner.progress, started, &recorder)
+        self.finish(&held_out, &traits, &learner.progress, started, &recorder)
     }
 
     /// Whether there are enough slices for a batch and enough steps for warm-up.
@@ -325,7 +329,7 @@ impl Fit<'_> {
     fn finish(
         &self,
         held_out: &[HeldOut],
-        training_cases: usize,
+        traits: &[CaseTraits],
         progress: &Progress,
         started: Instant,
         observer: &dyn Observer,
@@ -364,7 +368,7 @@ impl Fit<'_> {
                 dataset: config.name.clone(),
                 source: config.source.clone(),
                 held_out_fold: fold,
-                training_cases,
+                training_cases: traits.len(),
                 seed: self.experiment.seed,
                 epochs: self.experiment.training.epochs,
                 epoch,
@@ -373,6 +377,7 @@ impl Fit<'_> {
             }),
             metrics: Some(MetricsRecord::new(measured_on, &dice)),
             imported: None,
+            fingerprint: Fingerprint::of(traits, &config.classes),
             weights: WeightsRecord {
                 sha256: String::new(),
                 test_vector_sha256: String::new(),
@@ -382,7 +387,7 @@ impl Fit<'_> {
         write_bundle(&self.run.bundle(), manifest, &network, storage)?;
         let summary = FitSummary {
             parameters: network.trainable_parameters(),
-            training_cases,
+            training_cases: traits.len(),
             validation_cases: held_out.len(),
             epoch,
             mean_dice: mean_dice(&dice).unwrap_or(0.0),

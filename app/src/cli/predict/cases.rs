@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use lamina_engine::EngineError;
 use lamina_engine::bundle::Model;
+use lamina_engine::fingerprint::Doubt;
 use lamina_engine::inference::{InferenceConfig, segment_volume};
 use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed_case};
 use lamina_engine::observer::{Event, Observer};
@@ -51,6 +52,7 @@ struct Finished {
     labels: LabelVolume,
     seconds: Option<Seconds>, // none where an earlier run made the mask
     volume: Option<Volume>,   // none where it was not read for that reason
+    unlike_training: Vec<Doubt>,
 }
 
 impl Run<'_> {
@@ -107,15 +109,15 @@ impl Run<'_> {
             inference: what_decides(&self.model.manifest.inference)?,
         };
         if job.mask.exists() && !self.args.overwrite {
-            if Sidecar::read(&job.sidecar)
-                .is_some_and(|sidecar| sidecar.vouches_for(&job.mask, &recipe))
-            {
+            let record = Sidecar::read(&job.sidecar);
+            if let Some(record) = record.filter(|record| record.vouches_for(&job.mask, &recipe)) {
                 let labels = match self.scan(job)? {
                     Some(scan) => read_segmentation(&job.mask, &scan),
                     None => self.read_mask(&job.mask),
                 }
                 .context("cannot use the mask of an earlier run; --overwrite makes it again")?;
-                return Ok(Finished { labels, seconds: None, volume: None });
+                let unlike_training = record.unlike_training;
+                return Ok(Finished { labels, seconds: None, volume: None, unlike_training });
             }
             bail!(
                 "a file with the name of the mask is there and was not made from this input by this model; \
@@ -217,6 +219,7 @@ impl Run<'_> {
             restore: took.restore,
             write: started.elapsed().as_secs_f64(),
         };
+        let classes = self.volumes(&segmentation.labels);
         let record = Sidecar {
             case: job.case.clone(),
             recipe,
@@ -226,7 +229,8 @@ impl Run<'_> {
             device: self.device.clone(),
             seconds,
             doubt: Some(segmentation.doubt),
-            classes: self.volumes(&segmentation.labels),
+            unlike_training: self.unlike_training(&volume, &classes),
+            classes,
         };
         if let Err(error) = record.write(&job.sidecar) {
             for file in files_of(&job.mask) {
@@ -234,7 +238,24 @@ impl Run<'_> {
             }
             return Err(error);
         }
-        Ok(Finished { labels: segmentation.labels, seconds: Some(seconds), volume: Some(volume) })
+        Ok(Finished {
+            labels: segmentation.labels,
+            seconds: Some(seconds),
+            volume: Some(volume),
+            unlike_training: record.unlike_training,
+        })
+    }
+
+    /// In what the image, and what was found in it, is unlike the training cases.
+    fn unlike_training(&self, volume: &Volume, classes: &[ClassVolume]) -> Vec<Doubt> {
+        let manifest = &self.model.manifest;
+        let mut doubts = manifest.doubts_about(volume);
+        let found: Option<BTreeMap<u8, f64>> =
+            classes.iter().map(|class| Some((class.label, class.volume_ml?))).collect();
+        if let (Some(found), Some(fingerprint)) = (found, &manifest.fingerprint) {
+            doubts.extend(fingerprint.doubts_about_found(&found));
+        }
+        doubts
     }
 
     /// The bundled model is taken for nothing but what it was made for.
@@ -269,6 +290,7 @@ impl Run<'_> {
             montage: None,
             seconds: None,
             classes: Vec::new(),
+            unlike_training: Vec::new(),
             error: None,
         };
         let reference = job.reference.as_deref().map(|path| self.read_mask(path));
@@ -287,6 +309,7 @@ impl Run<'_> {
             if finished.seconds.is_some() { CaseStatus::Done } else { CaseStatus::Skipped };
         result.mask = Some(job.mask.clone());
         result.seconds = finished.seconds;
+        result.unlike_training.clone_from(&finished.unlike_training);
 
         let mut problems = Vec::new();
         let mut scores: Vec<ClassReport> = Vec::new();

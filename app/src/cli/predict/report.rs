@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lamina_engine::fingerprint::Doubt;
 use lamina_engine::metrics::{ClassReport, ClassSummary, Status, Summary};
 use serde::{Serialize, Serializer};
 
@@ -64,6 +65,8 @@ pub(super) struct CaseResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seconds: Option<Seconds>,
     pub(super) classes: Vec<ClassResult>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unlike_training: Vec<Doubt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
 }
@@ -114,6 +117,16 @@ pub(super) fn human(prediction: &Prediction) -> String {
                 "and those of {} beside them",
                 count(done.len() - shown, "more case")
             ));
+        }
+    }
+    let doubted: Vec<&CaseResult> =
+        prediction.cases.iter().filter(|case| !case.unlike_training.is_empty()).collect();
+    if !doubted.is_empty() {
+        let all = count(prediction.cases.len(), "case");
+        lines.push(format!("\n{} of {all} unlike the training cases of the model:", doubted.len()));
+        for case in doubted {
+            let sentences = case.unlike_training.iter().map(|doubt| &doubt.sentence);
+            lines.extend(sentences.map(|sentence| format!("  {}: {sentence}", case.case)));
         }
     }
     let failed: Vec<&CaseResult> =

@@ -13,7 +13,7 @@ use crate::gui::view;
 pub(super) enum Chosen {
     /// To open, as labels or whatever they are.
     Open(Vec<PathBuf>, bool),
-    /// For something of the comparison or the worklist.
+    /// For something of the comparison, the worklist or the models.
     For(Purpose, PathBuf),
     /// To save labels as.
     Save(PathBuf),
@@ -75,6 +75,7 @@ pub(super) enum Dialog {
     Worklist,
     ListImages,
     ListReferences,
+    Bundle,
 }
 
 impl Dialog {
@@ -87,6 +88,7 @@ impl Dialog {
             Self::Worklist => Purpose::Worklist,
             Self::ListImages => Purpose::ListImages,
             Self::ListReferences => Purpose::ListReferences,
+            Self::Bundle => Purpose::Bundle,
         }
     }
 
@@ -112,13 +114,18 @@ impl Dialog {
             Self::Folder => {
                 dialog.set_title("Open folder").pick_folder().map(|folder| vec![folder])
             }
-            Self::Reference | Self::Worklist | Self::ListImages | Self::ListReferences => {
+            Self::Reference
+            | Self::Worklist
+            | Self::Bundle
+            | Self::ListImages
+            | Self::ListReferences => {
                 let chosen = match self {
                     Self::Reference => filtered(dialog).set_title("Open reference").pick_file(),
                     Self::ListImages => dialog.set_title("Folder of the images").pick_folder(),
                     Self::ListReferences => {
                         dialog.set_title("Folder of the references").pick_folder()
                     }
+                    Self::Bundle => dialog.set_title("Add a bundle").pick_folder(),
                     _ => dialog.set_title("Open worklist").pick_folder(),
                 };
                 return match chosen {

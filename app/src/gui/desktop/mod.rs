@@ -33,7 +33,7 @@ use super::export::{ExportCommand, What};
 use super::folders::Folders;
 use super::job::{Job, Wake};
 use super::open::{OpenEvent, OpenRequest};
-use super::segment::ModelChoice;
+use super::segment::{ModelChoice, SegmentCommand, is_bundle};
 use super::state::{Layout, Notice, PaneState, Purpose, State};
 use super::thumbnails::ThumbnailEvent;
 use super::tools::Tool;
@@ -97,6 +97,7 @@ impl Desktop {
             desktop.open(OpenRequest { paths, ..OpenRequest::default() });
             return desktop;
         }
+        desktop.look_for_devices();
         desktop.preload();
         desktop
     }
@@ -126,6 +127,10 @@ impl Desktop {
         let dropped: Vec<PathBuf> = ctx.input(|input| {
             input.raw.dropped_files.iter().map(|file| file.path().to_owned()).collect()
         });
+        let (bundles, dropped): (Vec<PathBuf>, Vec<PathBuf>) =
+            dropped.into_iter().partition(|path| is_bundle(path));
+        let add = |path| Command::Segment(SegmentCommand::AddBundle(path));
+        commands.extend(bundles.into_iter().map(add));
         match &dropped[..] {
             [] => {}
             // Beside the labels it is the reference that is missing.
@@ -167,6 +172,7 @@ impl Desktop {
     pub fn busy(&self) -> bool {
         self.opening.is_some()
             || self.segmenting.is_running()
+            || self.segmenting.is_preparing()
             || self.correcting.is_running()
             || self.journaling.is_running()
             || self.saving.is_some()
@@ -261,7 +267,7 @@ impl Desktop {
             Command::Compare(command) => self.run_compare(command),
             Command::List(command) => self.run_list(command),
             Command::SaveLabels(path) => self.save_labels(path),
-            Command::Model(index) => self.choose_model(index),
+            Command::Segment(command) => self.run_segment(command),
             Command::Edit(edit) => self.edit(edit),
             Command::Export(command) => self.export(command),
             Command::Keys(command) => {
@@ -294,6 +300,9 @@ impl Desktop {
             Action::Close => self.close(),
             Action::Quit => self.leaving = true,
             Action::Segment => self.segment(),
+            Action::RerunSlice => self.segment_slice_again(),
+            Action::ModelCard => state.segment.card = !state.segment.card,
+            Action::AddBundle => self.choose(Dialog::Bundle),
             Action::Cancel => self.cancel(),
             Action::NextDoubtful => self.go_to_doubtful(true),
             Action::PreviousDoubtful => self.go_to_doubtful(false),
@@ -301,7 +310,7 @@ impl Desktop {
             Action::ToggleFill => state.overlay.drawn = state.overlay.drawn.next(),
             Action::MoreOpaque => state.overlay.opacity = (state.overlay.opacity + 0.1).min(1.0),
             Action::LessOpaque => state.overlay.opacity = (state.overlay.opacity - 0.1).max(0.0),
-            Action::ToggleDoubt => state.overlay.doubt = !state.overlay.doubt,
+            Action::ToggleDoubt => self.toggle_doubt(),
             Action::ToggleAnnotations => state.annotations = !state.annotations,
             Action::Preset(place) => self.run(Command::Preset(place.into())),
             Action::Invert => state.inverted = !state.inverted,
@@ -375,15 +384,21 @@ impl Desktop {
         if self.state.exporting.form.take().is_some() {
             return;
         }
-        if self.state.help || self.state.study.is_some() || self.state.typed_path.is_some() {
+        let segment = &mut self.state.segment;
+        if segment.card || segment.drawing {
+            segment.card = false;
+            segment.drawing = false;
+        } else if self.state.help || self.state.study.is_some() || self.state.typed_path.is_some() {
             self.state.close_help();
             self.state.study = None;
             self.state.typed_path = None;
         } else if self.state.tools.draft.take().is_some() || self.cancel_operation() {
             // Dropped.
         } else if self.segmenting.is_running() {
-            self.end_segmenting(None);
-            self.notice("Stopped; the slices that are done keep their labels.");
+            if self.makes_labels() {
+                self.notice("Stopped; the slices that are done keep their labels.");
+            }
+            self.end_segmenting();
         } else if self.opening.take().is_some() || self.remembering.is_opening() {
             self.end_session();
             self.state.opening = None;

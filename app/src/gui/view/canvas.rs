@@ -10,8 +10,10 @@ use eframe::egui::{
 use super::annotations::annotate;
 use super::arriving::ArrivingPictures;
 use super::compare::{curve_height, curve_ui, dashed_outlines, mark};
+use super::model::{doubt_paints, probability_paints};
 use super::page::{Page, fit};
 use super::pointer::{Pointed, pointer};
+use super::region::region_ui;
 use super::strip::strip_ui;
 use super::strokes::tool_ui;
 use super::style;
@@ -20,6 +22,7 @@ use crate::gui::compare::Side;
 use crate::gui::labels::{LabelClass, Stamp};
 use crate::gui::pixels::{Edge, Paint, gray, gray_painted, outlines, paint};
 use crate::gui::plane::{Plane, PlaneView};
+use crate::gui::segment::Overlay;
 use crate::gui::shades::{Shades, Window};
 use crate::gui::state::{Drawn, Hover, OpenImage, State};
 
@@ -65,6 +68,7 @@ struct Drawing {
     /// Whether voxels are at least as large as the dots of the screen.
     magnified: bool,
     outlined: Option<Stamp>,
+    probability: Option<u64>,
 }
 
 impl Canvases {
@@ -109,6 +113,7 @@ impl Canvases {
             painter.add(outline_mesh(&painter, &rows(state, side), &canvas.edges, &page));
         }
         dashed_outlines(&painter, &page, &canvas.reference_edges);
+        region_ui(&painter, state, &view, slice, &page);
         if state.annotations {
             annotate(&painter, state, &view, slice, &page, picture);
         }
@@ -149,7 +154,8 @@ impl Canvases {
             let compare = &state.compare;
             compare.outlined && compare.shown_on(side).is_none() && state.overlay.labels
         });
-        let doubt = state.doubt.as_ref().filter(|_| state.overlay.doubt);
+        let doubt = state.doubt.as_ref().filter(|_| state.segment.overlay == Overlay::Doubt);
+        let probability = state.segment.painted();
         let drawing = Drawing {
             image: image.id,
             slice,
@@ -160,6 +166,7 @@ impl Canvases {
             doubt: doubt.map(|doubt| doubt.revision),
             magnified,
             outlined: outlined.map(|reference| reference.stamp(layer)),
+            probability: probability.map(|layer| layer.revision),
         };
         let canvas = match side {
             Side::Labels => &mut self.panes[State::pane_index(view.plane)],
@@ -211,6 +218,9 @@ impl Canvases {
         }
         if let Some(doubt) = doubt {
             paint(&doubt.entropy, view, slice, &doubt_paints(), &mut pixels);
+        }
+        if let Some(layer) = probability {
+            paint(&layer.values, view, slice, &probability_paints(), &mut pixels);
         }
         let size = [view.right.len, view.down.len];
         let most = ctx.input(|input| input.max_texture_side);
@@ -320,15 +330,6 @@ fn color_image(pixels: Vec<Color32>, [columns, rows]: [usize; 2], most: usize) -
         .flat_map(|row| row.iter().step_by(step).copied())
         .collect();
     ColorImage::new(size, picked)
-}
-
-/// From nothing for certain over yellow to red for doubtful.
-fn doubt_paints() -> [Paint; 256] {
-    std::array::from_fn(|share| {
-        let share = share as f32 / 255.0;
-        let color = [255, (220.0 * (1.0 - share)) as u8, 40];
-        (color, if share < 0.04 { 0 } else { (200.0 * share.sqrt()) as u8 })
-    })
 }
 
 #[cfg(test)]

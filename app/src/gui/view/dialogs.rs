@@ -7,6 +7,7 @@ use eframe::egui::{self, Align2, Color32, Rect, RichText, Sense, Ui, pos2, vec2}
 use super::{Canvases, style};
 use crate::gui::command::{Action, Command};
 use crate::gui::compare::CompareCommand;
+use crate::gui::segment::SegmentCommand;
 use crate::gui::state::{Purpose, State};
 use crate::gui::worklist::ListCommand;
 
@@ -189,6 +190,7 @@ pub fn wanted_of(purpose: Purpose, path: PathBuf) -> Command {
         Purpose::Worklist => Command::List(ListCommand::Open(path)),
         Purpose::ListImages => Command::List(ListCommand::Images(path)),
         Purpose::ListReferences => Command::List(ListCommand::References(path)),
+        Purpose::Bundle => Command::Segment(SegmentCommand::AddBundle(path)),
     }
 }
 
@@ -207,6 +209,7 @@ pub fn typed_path_ui(
         Purpose::Worklist => ("Open worklist", "Open"),
         Purpose::ListImages => ("Folder of the images", "Open"),
         Purpose::ListReferences => ("Folder of the references", "Open"),
+        Purpose::Bundle => ("Add a bundle", "Add"),
     };
     let mut open = true;
     egui::Window::new(title)
@@ -217,9 +220,12 @@ pub fn typed_path_ui(
         .show(ctx, |ui| {
             ui.horizontal(|ui| {
                 let name = ui.label("Path");
-                let field = egui::TextEdit::singleline(typed)
-                    .desired_width(420.0)
-                    .hint_text("/data/case.nii.gz");
+                let example = match purpose {
+                    Purpose::Bundle => "models/hippocampus-unet",
+                    _ => "/data/case.nii.gz",
+                };
+                let field =
+                    egui::TextEdit::singleline(typed).desired_width(420.0).hint_text(example);
                 let field = ui.add(field).labelled_by(name.id);
                 field.request_focus();
                 let entered = ui.input(|input| input.key_pressed(egui::Key::Enter));

@@ -71,7 +71,9 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         });
         ui.menu_button("Model", |ui| {
             use Action as A;
-            items(ui, state, commands, &[A::Segment, A::Cancel]);
+            items(ui, state, commands, &[A::Segment, A::RerunSlice, A::Cancel]);
+            ui.separator();
+            items(ui, state, commands, &[A::ModelCard, A::AddBundle]);
             ui.separator();
             items(ui, state, commands, &[A::NextDoubtful, A::PreviousDoubtful, A::ToggleDoubt]);
         });
@@ -129,7 +131,10 @@ fn possible(action: Action, state: &State) -> bool {
     let open = state.image.is_some();
     let session = state.labels.as_ref().map(LabelLayer::session);
     match action {
-        Action::Segment => open && state.segmenting.is_none(),
+        Action::Segment | Action::RerunSlice => {
+            open && state.segmenting.is_none() && !state.models.is_empty()
+        }
+        Action::ModelCard => !state.models.is_empty(),
         Action::Cancel => state.segmenting.is_some() || state.opening.is_some(),
         Action::SaveLabels => state.labels.is_some() && state.segmenting.is_none(),
         Action::NextDoubtful | Action::PreviousDoubtful | Action::ToggleDoubt => {
@@ -146,7 +151,8 @@ fn possible(action: Action, state: &State) -> bool {
             state.labels.as_ref().is_some_and(|layer| layer.count(state.tools.label) > 0)
         }
         Action::NextLabel | Action::PreviousLabel => state.labels.is_some(),
-        Action::OpenFile
+        Action::AddBundle
+        | Action::OpenFile
         | Action::OpenFolder
         | Action::OpenPath
         | Action::OpenWorklist

@@ -3,6 +3,7 @@
 pub mod annotations;
 pub mod arriving;
 pub mod canvas;
+pub mod card;
 pub mod compare;
 pub mod dialogs;
 pub mod export;
@@ -10,8 +11,10 @@ pub mod keyboard;
 pub mod keys;
 pub mod labels;
 pub mod menu;
+pub mod model;
 pub mod page;
 pub mod pointer;
+pub mod region;
 pub mod side;
 pub mod status;
 pub mod strip;
@@ -72,6 +75,7 @@ pub fn window_ui(
         dialogs::notices_ui(ui.ctx(), state, commands); // they may name files
     }
     dialogs::study_ui(ui.ctx(), state, canvases, commands);
+    card::card_ui(ui.ctx(), state, commands);
     keyboard::help_ui(ui.ctx(), state, commands);
     export::export_ui(ui.ctx(), state, commands);
     if state.image.is_some() {

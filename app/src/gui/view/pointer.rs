@@ -1,11 +1,12 @@
 //! What the pointer does in a pane.
 
-use eframe::egui::{self, PointerButton, Response, Ui, Vec2};
+use eframe::egui::{self, PointerButton, Pos2, Response, Ui, Vec2};
 
 use super::page::Page;
 use super::strokes::tool_pointer;
 use crate::gui::command::{Action, Command};
 use crate::gui::plane::PlaneView;
+use crate::gui::segment::SegmentCommand;
 use crate::gui::shades::Window;
 use crate::gui::state::{Hover, OpenImage, State};
 use crate::gui::tools::Tool;
@@ -38,7 +39,7 @@ pub fn pointer(
     let Pointed { image, view, slice, page, response } = *pointed;
     let plane = view.plane;
     let pane = response.rect;
-    let tool = tool_pointer(ui, state, pointed, commands);
+    let tool = !state.segment.drawing && tool_pointer(ui, state, pointed, commands);
     if response.double_clicked() && !tool {
         commands.push(Command::Enlarge(plane));
     }
@@ -46,7 +47,14 @@ pub fn pointer(
     let moves = response.dragged_by(PointerButton::Middle)
         || (shift && response.dragged_by(PointerButton::Primary));
     let sets = response.clicked() || response.dragged_by(PointerButton::Primary);
-    if moves {
+    let press = ui.input(|input| input.pointer.press_origin());
+    if state.segment.drawing
+        && response.dragged_by(PointerButton::Primary)
+        && let (Some(from), Some(to)) = (press, response.interact_pointer_pos())
+    {
+        let [from, to] = [from, to].map(|place| voxel_at(page, view, slice, place));
+        commands.push(Command::Segment(SegmentCommand::Box(from, to)));
+    } else if moves {
         let delta = response.drag_delta();
         commands.push(Command::Pan(plane, [delta.x, delta.y]));
     } else if sets
@@ -84,6 +92,14 @@ pub fn pointer(
     let inside =
         column >= 0.0 && row >= 0.0 && column < view.right.len as f64 && row < view.down.len as f64;
     inside.then(|| Hover { plane, voxel: view.voxel(slice, column as usize, row as usize) })
+}
+
+/// The voxel at a place, or the nearest one of the page.
+fn voxel_at(page: &Page, view: &PlaneView, slice: usize, place: Pos2) -> [usize; 3] {
+    let [column, row] = page.at(place);
+    let column = column.round().clamp(0.0, (view.right.len - 1) as f64);
+    let row = row.round().clamp(0.0, (view.down.len - 1) as f64);
+    view.voxel(slice, column as usize, row as usize)
 }
 
 /// The window after a drag: sideways for its width, up and down for its center. A drag of 400

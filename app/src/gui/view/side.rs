@@ -2,11 +2,11 @@
 
 use eframe::egui::{self, Color32, Rect, RichText, Ui};
 
-use super::{labels, menu, style};
-use crate::gui::command::{Action, Command};
+use super::{labels, model, style};
+use crate::gui::command::Command;
 use crate::gui::plane::PlaneView;
 use crate::gui::shades::Window;
-use crate::gui::state::{DOUBTFUL, Layout, State};
+use crate::gui::state::{Layout, State};
 
 /// Draws the panel.
 pub fn side_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
@@ -15,7 +15,7 @@ pub fn side_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         ui.add_enabled_ui(state.image.is_some(), |ui| window_ui(ui, state, commands));
         ui.add_space(6.0);
         ui.separator();
-        model_ui(ui, state, commands);
+        model::model_ui(ui, state, commands);
         ui.add_space(6.0);
         ui.separator();
         labels::labels_ui(ui, state, commands);
@@ -63,63 +63,6 @@ fn window_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         }
     });
     ui.label(RichText::new("Drag with the right button in a plane").small().color(style::FAINT));
-}
-
-fn model_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    let name = heading(ui, "Model");
-    let Some(choice) = state.models.get(state.model) else {
-        ui.label("No model was found. Put a bundle into the folder models beside the program.");
-        return;
-    };
-    let manifest = &choice.manifest;
-    egui::ComboBox::from_id_salt("models")
-        .width(ui.available_width() - 8.0)
-        .selected_text(&manifest.name)
-        .show_ui(ui, |ui| {
-            for (index, model) in state.models.iter().enumerate() {
-                if ui.selectable_label(index == state.model, &model.manifest.name).clicked() {
-                    commands.push(Command::Model(index));
-                }
-            }
-        })
-        .response
-        .labelled_by(name);
-    let small =
-        |text: String| egui::Label::new(RichText::new(text).small().color(style::FAINT)).wrap();
-    ui.add(small(manifest.title.clone()));
-    if let Some(metrics) = &manifest.metrics {
-        ui.add(small(format!("Mean Dice {:.3} on {}", metrics.mean_dice, metrics.measured_on)));
-    }
-    ui.add(small(format!("{}. Licence {}", manifest.intended_use, manifest.license)));
-    if let Some(image) = &state.image {
-        for doubt in choice.doubts_about(&image.volume) {
-            ui.add(egui::Label::new(RichText::new(doubt).color(style::DOUBT)).wrap());
-        }
-    }
-    ui.horizontal(|ui| {
-        menu::button(ui, state, Action::Segment, commands);
-        if state.segmenting.is_some() {
-            menu::button(ui, state, Action::Cancel, commands);
-        }
-    });
-    let Some(doubt) = &state.doubt else { return };
-    let doubtful = doubt.risks.iter().flatten().filter(|risk| **risk >= DOUBTFUL).count();
-    let looked_at = doubt.risks.iter().flatten().count();
-    ui.label(format!("{doubtful} of {looked_at} slices are doubtful"));
-    ui.label(format!("Risk of the case {:.3}", doubt.case().risk))
-        .on_hover_text("What its Dice lacks of 1, by the model's own softmax");
-    ui.horizontal(|ui| {
-        menu::button(ui, state, Action::NextDoubtful, commands);
-        let mut shown = state.overlay.doubt;
-        if ui
-            .checkbox(&mut shown, "Doubt")
-            .on_hover_text(state.tooltip(Action::ToggleDoubt))
-            .changed()
-        {
-            commands.push(Command::Do(Action::ToggleDoubt));
-        }
-    });
-    ui.add(small("By the model's own softmax: what it believes, not what is true.".to_owned()));
 }
 
 /// What is known of the image.
