@@ -14,7 +14,7 @@ use super::shades::{Preset, Window, presets};
 use super::thumbnails::Thumbnail;
 
 /// Pictures a second that are handed on while a file is read.
-const BETWEEN: Duration = Duration::from_millis(50);
+const BETWEEN: Duration = Duration::from_millis(100);
 
 /// The slices that the window wants to see, by voxel axis; shared with the thread that reads.
 #[derive(Debug, Clone)]

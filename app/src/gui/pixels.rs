@@ -113,33 +113,44 @@ pub(super) fn fill<T: Copy, P: Pixel>(
     }
 }
 
-/// The gray pixels of a slice with an overlay on the same grid over them: as [`gray`] and then
-/// [`paint`], at once.
-pub fn gray_painted(
-    volume: &Volume,
-    view: &PlaneView,
-    slice: usize,
-    shades: &Shades,
-    overlay: (&Array3<u8>, &[Paint; 256]),
-    pixels: &mut Vec<Color32>,
-) {
-    gray(volume, view, slice, shades, pixels);
-    let (values, paints) = overlay;
-    // Every shade under every paint that is used, once.
-    let mut mixed: Vec<Option<Box<[Color32; 256]>>> = vec![None; 256];
-    let columns = view.right.len.max(1);
-    let rows = page(values, view, slice);
-    for (row, pixels) in rows.outer_iter().zip(pixels.chunks_exact_mut(columns)) {
-        each(row, |column, value| {
-            let (color, opacity) = paints[usize::from(value)];
+/// The labels of a slice as they lie on the page, read once from where they lie far apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelPage {
+    labels: Vec<u8>,
+    columns: usize,
+}
+
+impl LabelPage {
+    /// The labels of a slice.
+    pub fn new(labels: &Array3<u8>, view: &PlaneView, slice: usize) -> Self {
+        let mut page_labels = Vec::with_capacity(view.right.len * view.down.len);
+        for row in page(labels, view, slice).outer_iter() {
+            each(row, |_, label| page_labels.push(label));
+        }
+        Self { labels: page_labels, columns: view.right.len.max(1) }
+    }
+
+    /// Paints them over gray pixels of the same slice, as [`paint`] does.
+    pub fn paint_gray(&self, paints: &[Paint; 256], pixels: &mut [Color32]) {
+        // Every shade under every paint that is used, once.
+        let mut mixed: Vec<Option<Box<[Color32; 256]>>> = vec![None; 256];
+        for (pixel, label) in pixels.iter_mut().zip(&self.labels) {
+            let (color, opacity) = paints[usize::from(*label)];
             if opacity > 0 {
-                let mixed = mixed[usize::from(value)].get_or_insert_with(|| {
+                let mixed = mixed[usize::from(*label)].get_or_insert_with(|| {
                     let under = |shade| Color32::gray(shade as u8).under(color, opacity);
                     Box::new(std::array::from_fn(under))
                 });
-                pixels[column] = mixed[usize::from(pixels[column].r())];
+                *pixel = mixed[usize::from(pixel.r())];
             }
-        });
+        }
+    }
+
+    /// The borders of those for which `shown` holds.
+    pub fn outlines(&self, shown: impl Fn(u8) -> bool) -> Vec<Edge> {
+        let shown: [u8; 256] =
+            std::array::from_fn(|label| if shown(label as u8) { label as u8 } else { 0 });
+        Labeled::find(self, &shown).map_or_else(Vec::new, |labeled| labeled.edges())
     }
 }
 
@@ -182,12 +193,7 @@ pub fn outlines(
     slice: usize,
     shown: impl Fn(u8) -> bool,
 ) -> Vec<Edge> {
-    let shown: [u8; 256] =
-        std::array::from_fn(|label| if shown(label as u8) { label as u8 } else { 0 });
-    let Some(labeled) = Labeled::find(page(labels, view, slice), &shown) else {
-        return Vec::new();
-    };
-    labeled.edges()
+    LabelPage::new(labels, view, slice).outlines(shown)
 }
 
 /// The part of a page in which all labels are that are shown.
@@ -200,29 +206,22 @@ struct Labeled {
 }
 
 impl Labeled {
-    fn find(page: ArrayView2<'_, u8>, shown: &[u8; 256]) -> Option<Self> {
+    fn find(page: &LabelPage, shown: &[u8; 256]) -> Option<Self> {
         let (mut rows, mut columns) = ([usize::MAX, 0], [usize::MAX, 0]);
-        for (number, row) in page.outer_iter().enumerate() {
-            let (mut first, mut end) = (usize::MAX, 0);
-            each(row, |column, label| {
-                if shown[usize::from(label)] != 0 {
-                    first = first.min(column);
-                    end = column + 1;
-                }
-            });
-            if end > 0 {
-                rows = [rows[0].min(number), number + 1];
-                columns = [columns[0].min(first), columns[1].max(end)];
-            }
+        let lines = page.labels.chunks_exact(page.columns);
+        let is_shown = |label: &u8| shown[usize::from(*label)] != 0;
+        for (number, line) in lines.clone().enumerate() {
+            let Some(first) = line.iter().position(is_shown) else { continue };
+            let last = line.iter().rposition(is_shown).unwrap_or(first);
+            rows = [rows[0].min(number), number + 1];
+            columns = [columns[0].min(first), columns[1].max(last + 1)];
         }
         if rows[1] == 0 {
             return None;
         }
-        let part = page.slice(ndarray::s![rows[0]..rows[1], columns[0]..columns[1]]);
-        let mut labels = Vec::with_capacity(part.len());
-        for row in part.outer_iter() {
-            each(row, |_, label| labels.push(shown[usize::from(label)]));
-        }
+        let lines = lines.skip(rows[0]).take(rows[1] - rows[0]);
+        let parts = lines.flat_map(|line| &line[columns[0]..columns[1]]);
+        let labels = parts.map(|label| shown[usize::from(*label)]).collect();
         Some(Self { rows, columns, labels })
     }
 
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn painting_at_once_is_painting_one_after_the_other() {
+    fn paint_on_gray_is_paint() {
         let volume = numbered();
         let shades = Shades::new(Window { center: 90.0, width: 200.0 }, false, &volume);
         let labels = Array3::from_shape_fn([2, 4, 3], |(k, j, i)| (k + j * i) as u8 % 4);
@@ -367,8 +366,9 @@ mod tests {
         for plane in [Plane::Axial, Plane::Coronal, Plane::Sagittal] {
             let view = PlaneView::new(plane, &volume.geometry);
             let (mut one, mut other): (Vec<Color32>, Vec<Color32>) = (Vec::new(), Vec::new());
-            gray_painted(&volume, &view, 1, &shades, (&labels, &paints), &mut one);
-            gray(&volume, &view, 1, &shades, &mut other);
+            gray(&volume, &view, 1, &shades, &mut one);
+            other.clone_from(&one);
+            LabelPage::new(&labels, &view, 1).paint_gray(&paints, &mut one);
             paint(&labels, &view, 1, &paints, &mut other);
             assert_eq!(one, other);
         }

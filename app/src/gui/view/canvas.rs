@@ -20,7 +20,7 @@ use super::style;
 use crate::gui::command::Command;
 use crate::gui::compare::Side;
 use crate::gui::labels::{LabelClass, Stamp};
-use crate::gui::pixels::{Edge, Paint, gray, gray_painted, outlines, paint};
+use crate::gui::pixels::{Edge, LabelPage, Paint, gray, outlines, paint};
 use crate::gui::plane::{Plane, PlaneView};
 use crate::gui::segment::Overlay;
 use crate::gui::shades::{Shades, Window};
@@ -193,28 +193,26 @@ impl Canvases {
         let mut paints: [Paint; 256] = [([0; 3], 0); 256];
         let mut filled = None;
         if let Some((labels, _)) = shown {
+            let labels = LabelPage::new(labels, view, slice);
             let opacity = (state.overlay.opacity * 255.0) as u8;
             let rows = rows(state, side);
             for class in rows.iter().filter(|class| class.visible) {
                 paints[usize::from(class.value)] = (class.color, opacity);
             }
-            filled = (state.overlay.drawn != Drawn::Outline).then_some(labels);
             if state.overlay.drawn != Drawn::Fill {
                 let visible = visible(&rows);
-                canvas.edges = outlines(labels, view, slice, |l| visible[usize::from(l)]);
+                canvas.edges = labels.outlines(|label| visible[usize::from(label)]);
             }
+            filled = (state.overlay.drawn != Drawn::Outline).then_some(labels);
         }
         if let Some(reference) = outlined {
             let visible = visible(&reference.rows(layer));
             canvas.reference_edges =
                 outlines(reference.labels(), view, slice, |l| visible[usize::from(l)]);
         }
-        match filled {
-            Some(labels) => {
-                let overlay = (labels, &paints);
-                gray_painted(&image.volume, view, slice, shades, overlay, &mut pixels);
-            }
-            None => gray(&image.volume, view, slice, shades, &mut pixels),
+        gray(&image.volume, view, slice, shades, &mut pixels);
+        if let Some(labels) = filled {
+            labels.paint_gray(&paints, &mut pixels);
         }
         if let Some(doubt) = doubt {
             paint(&doubt.entropy, view, slice, &doubt_paints(), &mut pixels);
