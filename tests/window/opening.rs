@@ -51,7 +51,9 @@ fn slices_are_seen_before_all_are_read_and_the_place_is_kept() {
     if window.state().state.image.is_none() {
         window.get_by_label("Axial slice 200 of 200, not read yet");
         let arriving = window.state().state.incoming.arriving.as_ref().unwrap();
-        assert!(arriving.there < 200);
+        let there = arriving.there;
+        assert!(there < 200);
+        window.get_by_label(&format!("{there} of 200 slices are read"));
     }
     window.state_mut().run(Command::Slice(Plane::Coronal, 10));
     settle(&mut window);

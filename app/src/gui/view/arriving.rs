@@ -5,6 +5,7 @@ use eframe::egui::{
     Ui, pos2, vec2,
 };
 
+use super::annotations::annotate;
 use super::page::Page;
 use super::strip::strip_ui;
 use super::style;
@@ -39,6 +40,9 @@ impl ArrivingPictures {
     ) {
         for (view, rect) in arriving.views.iter().zip(rects) {
             self.pane_ui(ui, state, arriving, view, *rect, commands);
+        }
+        if let Some(rect) = rects.get(arriving.views.len()) {
+            facts_ui(ui, arriving, *rect);
         }
     }
 
@@ -83,18 +87,16 @@ impl ArrivingPictures {
         let name = format!("{} slice {} of {}", view.plane.title(), slice + 1, view.slice.len);
         let said = if is_there { name } else { format!("{name}, not read yet") };
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, said.clone()));
-        let font = FontId::proportional(13.0);
-        let words = |place, align, text: String, color| {
-            let galley = painter.layout_no_wrap(text, font.clone(), color);
-            let rect = Align2::anchor_size(align, place, galley.size());
-            painter.rect_filled(rect.expand2(vec2(3.0, 0.0)), 2.0, Color32::from_black_alpha(170));
-            painter.galley(rect.min, galley, color);
-        };
-        let title = format!("{}  {} / {}", view.plane.title(), slice + 1, view.slice.len);
-        let corner = picture.min + vec2(8.0, 6.0);
-        words(corner, Align2::LEFT_TOP, title, style::of_plane(view.plane));
+        if state.annotations {
+            annotate(&painter, state, view, slice, &page, picture);
+        }
         if !is_there {
-            words(picture.center(), Align2::CENTER_CENTER, "Not read yet".into(), style::TEXT);
+            let font = FontId::proportional(13.0);
+            let galley = painter.layout_no_wrap("Not read yet".to_owned(), font, style::TEXT);
+            let place = picture.center() + vec2(0.0, 24.0); // below the crosshair
+            let rect = Align2::CENTER_TOP.anchor_size(place, galley.size());
+            painter.rect_filled(rect.expand2(vec2(3.0, 0.0)), 2.0, Color32::from_black_alpha(170));
+            painter.galley(rect.min, galley, style::TEXT);
         }
         self.pointer(ui, view, slice, arriving, &page, &response, commands);
         strip_ui(ui, state, view, slice, strip, Side::Labels, commands);
@@ -157,6 +159,24 @@ impl ArrivingPictures {
     pub fn forget(&mut self) {
         *self = Self::default();
     }
+}
+
+/// What is known already, in the pane that no plane needs.
+fn facts_ui(ui: &mut Ui, arriving: &Arriving, rect: Rect) {
+    ui.painter().rect_filled(rect, 0.0, style::PANEL);
+    let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect.shrink(14.0)));
+    ui.set_clip_rect(rect);
+    let [depth, height, width] = arriving.geometry.shape();
+    let name = egui::RichText::new(&arriving.name).size(14.5).color(style::BRIGHT);
+    ui.add(egui::Label::new(name).truncate());
+    ui.label(format!("{} of {depth} slices are read", arriving.there));
+    ui.add_space(6.0);
+    let faint = |text: String| egui::RichText::new(text).color(style::FAINT);
+    ui.label(faint(format!("{width} × {height} × {depth} voxels")));
+    if let Some([x, y, z]) = arriving.geometry.spacing_mm() {
+        ui.label(faint(format!("{x:.3} × {y:.3} × {z:.3} mm")));
+    }
+    ui.label(faint("Tools and models wait until all of it is there.".to_owned()));
 }
 
 /// What of `page` lies beside `there`.

@@ -73,13 +73,8 @@ pub fn study_ui(
                 }
                 egui::Grid::new("series").num_columns(6).striped(true).show(ui, |ui| {
                     for (place, series) in study.series.iter().enumerate() {
-                        thumbnail_ui(
-                            ui,
-                            state,
-                            canvases,
-                            place,
-                            &format!("series {}", series.number),
-                        );
+                        let what = format!("series {}", series.number);
+                        thumbnail_ui(ui, state, canvases, place, &what);
                         let tip = format!("Open series {}", series.number);
                         let button = ui.button(format!("Open {}", series.number));
                         button.widget_info(|| {
@@ -96,15 +91,18 @@ pub fn study_ui(
                             None => String::new(),
                         });
                         let problems = series.flaws.join("; ");
+                        if problems.is_empty() {
+                            ui.label(series.part.as_deref().unwrap_or_default());
+                            ui.end_row();
+                            continue;
+                        }
                         ui.vertical(|ui| {
                             if let Some(part) = &series.part {
                                 ui.label(part);
                             }
-                            if !problems.is_empty() {
-                                let text = RichText::new(&problems).color(style::DOUBT);
-                                ui.add(egui::Label::new(text).wrap());
-                                ui.label(RichText::new(FLAWS).small().color(style::FAINT));
-                            }
+                            let text = RichText::new(&problems).color(style::DOUBT);
+                            ui.add(egui::Label::new(text).wrap());
+                            ui.label(RichText::new(FLAWS).small().color(style::FAINT));
                         });
                         ui.end_row();
                     }
