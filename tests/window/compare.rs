@@ -167,7 +167,7 @@ fn bad_slices_and_the_worst_point_are_a_key_away() {
     let index = state(&window).crosshair_index().unwrap().map(|at| at.round() as usize);
     let at = [index[2], index[1], index[0]];
     let labels = state(&window).labels.as_ref().unwrap().labels()[at];
-    let reference = state(&window).compare.reference.as_ref().unwrap().labels()[at];
+    let reference = state(&window).compare.reference.as_ref().unwrap().labels[at];
     assert_eq!(labels == worst.label, worst.on_labels);
     assert_eq!(reference == worst.label, !worst.on_labels);
     // Of a label alone it may be another.
@@ -263,4 +263,36 @@ fn tools_combine_labels_with_the_reference() {
     window.state_mut().run(Command::Compare(CompareCommand::Close));
     settle(&mut window);
     assert!(!state(&window).labels.as_ref().unwrap().session().has_second());
+}
+
+/// Run with `-- --ignored --nocapture large_labels`.
+#[test]
+#[ignore = "a measurement: needs the machine for itself"]
+fn large_labels_are_measured_beside_the_window() {
+    let sandbox = Sandbox::new();
+    let shape = [300, 512, 512];
+    let ball = |radius: f64| {
+        let square = |at: usize, middle: f64| ((at as f64 - middle) / middle).powi(2);
+        Array3::from_shape_fn(shape, |(k, j, i)| {
+            let far = square(k, 150.0) + square(j, 256.0) + square(i, 256.0);
+            u8::from(far < radius * radius) + u8::from(far < 0.2 * radius * radius)
+        })
+    };
+    let affine = lamina_io::Affine::from_spacing_origin([0.7, 0.7, 1.0], [0.0; 3]);
+    let geometry = lamina_io::Geometry::new(shape, affine).unwrap();
+    for (name, radius) in [("labels.nii", 0.6), ("reference.nii", 0.55)] {
+        let labels = LabelVolume::new(ball(radius), geometry.clone()).unwrap();
+        write_labels(&sandbox.path(name), &labels).unwrap();
+    }
+    let labels = sandbox.path("labels.nii");
+    let mut window = window(&[labels.clone(), labels]);
+    window.state_mut().run(Command::Compare(CompareCommand::Open(sandbox.path("reference.nii"))));
+    let began = std::time::Instant::now();
+    let mut slowest = std::time::Duration::ZERO;
+    while state(&window).compare.measured.is_none() {
+        let frame = std::time::Instant::now();
+        window.step();
+        slowest = slowest.max(frame.elapsed());
+    }
+    eprintln!("measured after {:?}, slowest frame {slowest:?}", began.elapsed());
 }

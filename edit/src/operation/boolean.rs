@@ -129,5 +129,11 @@ mod tests {
         assert!(matches!(refused, Err(EditError::NoSecond)));
         let other = LabelVolume::new(Array3::zeros([1, 7, 1]), geometry([1, 7, 1])).unwrap();
         assert!(matches!(session.set_second(Some(&other)), Err(EditError::Grid { .. })));
+        let other = std::sync::Arc::new(other.labels);
+        assert!(matches!(session.share_second(Some(other)), Err(EditError::Grid { .. })));
+        assert!(!session.has_second());
+        let right = std::sync::Arc::new(Array3::zeros([1, 1, 7]));
+        session.share_second(Some(right)).unwrap();
+        assert!(session.has_second());
     }
 }

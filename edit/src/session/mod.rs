@@ -9,7 +9,7 @@ mod undo;
 
 use std::sync::Arc;
 
-use lamina_io::{Geometry, LabelVolume, Volume};
+use lamina_io::{Geometry, GridMismatch, LabelVolume, Volume};
 use ndarray::Array3;
 use serde_json::Value;
 
@@ -174,6 +174,23 @@ impl Session {
                 Some(Arc::new(second.labels.as_standard_layout().to_owned()))
             }
         };
+        Ok(())
+    }
+
+    /// The same, shared with whoever shows them and not copied: labels on the grid of the session.
+    ///
+    /// # Errors
+    /// If they are not as many.
+    pub fn share_second(&mut self, second: Option<Arc<Array3<u8>>>) -> Result<(), EditError> {
+        if let Some(second) = &second {
+            let (expected, (depth, height, width)) = (self.scene.shape(), second.dim());
+            let found = [depth, height, width];
+            if found != expected || !second.is_standard_layout() {
+                let source = GridMismatch::Shape { expected, found };
+                return Err(EditError::Grid { what: "the second labels", source });
+            }
+        }
+        self.scene.second = second;
         Ok(())
     }
 

@@ -4,7 +4,6 @@
 //! does; the curves along the slices on the grid of the image, for they stand below its slices.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use lamina_edit::Scene;
 use lamina_engine::metrics::{ClassOverlap, ClassReport, Comparison, SliceOverlaps, Status};
@@ -87,7 +86,7 @@ pub fn measure(request: MeasureRequest) -> Result<Measured, String> {
     let MeasureRequest { scene, reference, key } = request;
     let (labels, geometry) = (scene.labels().clone(), scene.geometry().clone());
     drop(scene); // or a change of the labels would copy them
-    let slices = SliceOverlaps::of(&labels, reference.labels());
+    let slices = SliceOverlaps::of(&labels, &reference.labels);
     let labels = LabelVolume { labels, geometry, source: reference.native.source.clone() };
     let (labels, resampled) = onto_grid(labels, &reference.native.geometry)
         .map_err(|mismatch| format!("The reference does not belong to the image: {mismatch}"))?;
@@ -137,19 +136,10 @@ pub fn explain(status: Status) -> &'static str {
     }
 }
 
-/// A reference in memory, ready to be compared with.
-pub fn reference_of(
-    native: LabelVolume,
-    brought: Option<LabelVolume>,
-    (classes, origin): (Vec<crate::gui::labels::LabelClass>, String),
-    id: u64,
-) -> Reference {
-    let brought = brought.map(|volume| Arc::new(volume.labels));
-    Reference { native: Arc::new(native), brought, classes, origin, id }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use lamina_edit::Session;
     use lamina_io::{Affine, Geometry};
     use ndarray::{Array3, Axis, s};
@@ -165,9 +155,14 @@ mod tests {
 
     fn measured(labels: LabelVolume, reference: LabelVolume) -> Measured {
         let grid = labels.geometry.clone();
-        let (brought, other) = onto_grid(reference.clone(), &grid).unwrap();
-        let reference =
-            reference_of(reference, other.then_some(brought), (Vec::new(), String::new()), 1);
+        let (brought, _) = onto_grid(reference.clone(), &grid).unwrap();
+        let reference = Reference {
+            native: Arc::new(reference),
+            labels: Arc::new(brought.labels),
+            classes: Vec::new(),
+            origin: String::new(),
+            id: 1,
+        };
         let scene = Session::new(labels).scene().clone();
         measure(MeasureRequest { scene, reference, key: [0; 3] }).unwrap()
     }

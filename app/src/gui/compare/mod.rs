@@ -54,8 +54,8 @@ pub enum Side {
 pub struct Reference {
     /// As they are in their file: what is measured.
     pub native: Arc<LabelVolume>,
-    /// On the grid of the image, where that is another one.
-    pub brought: Option<Arc<Array3<u8>>>,
+    /// On the grid of the image: what is shown.
+    pub labels: Arc<Array3<u8>>,
     /// Names and colors.
     pub classes: Vec<LabelClass>,
     /// Where they come from: the name of a file.
@@ -65,11 +65,6 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The labels on the grid of the image.
-    pub fn labels(&self) -> &Array3<u8> {
-        self.brought.as_deref().unwrap_or(&self.native.labels)
-    }
-
     /// Names and colors, those of the labels where they have the same.
     pub fn rows(&self, labels: Option<&LabelLayer>) -> Vec<LabelClass> {
         let own = self.classes.iter();

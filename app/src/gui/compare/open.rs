@@ -1,12 +1,12 @@
 //! Reading a reference, and bringing it onto the grid of the image. Runs as a job.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lamina_io::{Geometry, ReadOptions, case_stem, read_labels};
 
 use super::Reference;
-use super::measure::reference_of;
 use crate::gui::labels::{LabelLayer, onto_grid};
 
 /// A reference that was read.
@@ -52,8 +52,12 @@ pub fn open_reference(path: &Path, grid: &Geometry) -> Result<OpenedReference, S
     let mut rows = LabelLayer::new(native_labels, &[], String::new()).classes;
     let counts = native.counts();
     rows.retain(|row| counts.contains_key(&row.value));
-    let brought = resampled.then_some(brought);
-    let id = REFERENCES.fetch_add(1, Ordering::Relaxed);
-    let reference = reference_of(native, brought, (rows, case_stem(path)), id);
+    let reference = Reference {
+        native: Arc::new(native),
+        labels: Arc::new(brought.labels.as_standard_layout().into_owned()),
+        classes: rows,
+        origin: case_stem(path),
+        id: REFERENCES.fetch_add(1, Ordering::Relaxed),
+    };
     Ok(OpenedReference { reference, notices })
 }

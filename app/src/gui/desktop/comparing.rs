@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use eframe::egui;
-use lamina_io::LabelVolume;
 
 use super::Desktop;
 use super::dialogs::Dialog;
+use crate::gui::command::Action;
 use crate::gui::compare::measure::{Key, MeasureRequest, Measured, measure};
 use crate::gui::compare::open::{OpenedReference, open_reference};
 use crate::gui::compare::{CompareCommand, next_bad};
 use crate::gui::job::{Job, News};
+use crate::gui::keymap::Asking;
 use crate::gui::state::{Activity, Layout, State};
+use crate::gui::view::keys::egui_shortcut;
 
 /// How long labels must stay as they are before they are measured.
 const REST: Duration = Duration::from_millis(250);
@@ -89,7 +91,7 @@ impl Desktop {
         self.comparing.done = None;
         self.comparing.lent = None;
         if let Some(layer) = &mut self.state.labels {
-            let _ = layer.edit(|session| session.set_second(None));
+            let _ = layer.edit(|session| session.share_second(None));
         }
         self.state.compare.forget();
         if self.state.layout == Layout::Beside && self.comparing.pending.is_none() {
@@ -99,7 +101,14 @@ impl Desktop {
 
     pub(super) fn take_comparison(&mut self, ctx: &egui::Context) {
         let typing = self.state.typed_path.is_some() || ctx.egui_wants_keyboard_input();
-        let held = ctx.input(|input| input.key_down(egui::Key::G) && input.modifiers.is_none());
+        let typing = typing || self.state.keyboard.asking != Asking::Nothing;
+        let key = self.state.keyboard.map.shortcut(Action::HoldReference).map(egui_shortcut);
+        let held = key.is_some_and(|key| {
+            let down = |input: &egui::InputState| {
+                input.key_down(key.logical_key) && input.modifiers.matches_exact(key.modifiers)
+            };
+            ctx.input(down)
+        });
         self.state.compare.held = held && !typing && self.state.compare.reference.is_some();
         self.take_reference();
         self.take_measures();
@@ -203,15 +212,9 @@ impl Desktop {
             return;
         }
         self.comparing.lent = Some(lent);
-        let geometry = layer.geometry().clone();
-        let brought = reference.brought.as_ref().map(|labels| LabelVolume {
-            labels: labels.as_ref().clone(),
-            geometry,
-            source: reference.native.source.clone(),
-        });
-        let labels = brought.as_ref().unwrap_or(&reference.native);
-        // One on another grid was brought onto this one; where even that fails tools do without.
-        let _ = layer.edit(|session| session.set_second(Some(labels)));
+        let labels = reference.labels.clone();
+        // They were brought onto the grid of the image, which is that of the labels.
+        let _ = layer.edit(|session| session.share_second(Some(labels)));
     }
 
     pub(super) fn run_compare(&mut self, command: CompareCommand) {

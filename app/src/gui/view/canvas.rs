@@ -145,7 +145,7 @@ impl Canvases {
         let layer = state.labels.as_ref();
         let across = (view.slice.axis, view.slice.voxel(slice));
         let shown = match state.compare.shown_on(side) {
-            Some(reference) => Some((reference.labels(), reference.stamp(layer))),
+            Some(reference) => Some((&*reference.labels, reference.stamp(layer))),
             None if side == Side::Reference => None,
             None => layer.map(|layer| (layer.labels(), layer.slice_stamp(across.0, across.1))),
         };
@@ -208,7 +208,7 @@ impl Canvases {
         if let Some(reference) = outlined {
             let visible = visible(&reference.rows(layer));
             canvas.reference_edges =
-                outlines(reference.labels(), view, slice, |l| visible[usize::from(l)]);
+                outlines(&reference.labels, view, slice, |l| visible[usize::from(l)]);
         }
         gray(&image.volume, view, slice, shades, &mut pixels);
         if let Some(labels) = filled {

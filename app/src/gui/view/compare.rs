@@ -83,13 +83,15 @@ pub fn mark(
     }
     let shows_reference = compare.shown_on(side).is_some();
     let (text, color) = match (shows_reference, side) {
-        (true, Side::Labels) => ("Reference while G is held", REFERENCE),
+        (true, Side::Labels) => ("Reference, while held", REFERENCE),
         (true, Side::Reference) => ("Reference", REFERENCE),
         _ if state.layout == crate::gui::state::Layout::Beside => ("Prediction", style::ACCENT),
         _ => ("", style::ACCENT),
     };
     if !text.is_empty() {
-        words(painter, pane.right_top() + vec2(-8.0, 6.0), Align2::RIGHT_TOP, text, color);
+        // Below the letters where there is no room beside them.
+        let down = if pane.width() < 280.0 { 26.0 } else { 6.0 };
+        words(painter, pane.right_top() + vec2(-8.0, down), Align2::RIGHT_TOP, text, color);
     }
     let (Some(point), Some(image)) = (compare.worst(), &state.image) else { return };
     let index = image.volume.geometry.index_from_ras().apply(point.mm);
@@ -101,7 +103,7 @@ pub fn mark(
     painter.circle_stroke(center, 9.0, Stroke::new(3.5, Color32::from_black_alpha(150)));
     painter.circle_stroke(center, 9.0, Stroke::new(1.6, WORST));
     let text = format!("{:.1} mm", point.distance_mm);
-    words(painter, center + vec2(13.0, 0.0), Align2::LEFT_CENTER, &text, WORST);
+    words(painter, center - vec2(0.0, 12.0), Align2::CENTER_BOTTOM, &text, WORST);
 }
 
 fn words(painter: &egui::Painter, place: Pos2, align: Align2, text: &str, color: Color32) {

@@ -115,7 +115,8 @@ fn key_of(key: egui::Key) -> Option<Key> {
     letters.chain(functions).chain(named).find(|ours| egui_key(*ours) == key)
 }
 
-fn egui_shortcut(shortcut: Shortcut) -> KeyboardShortcut {
+/// A key of ours as egui has it.
+pub fn egui_shortcut(shortcut: Shortcut) -> KeyboardShortcut {
     let mut modifiers = Modifiers::NONE;
     if shortcut.command {
         modifiers |= Modifiers::COMMAND;

@@ -58,9 +58,10 @@ pub fn window_ui(
         .size_range(220.0..=420.0)
         .show(ui, |ui| side::side_ui(ui, state, commands));
     if state.worklist.is_some() {
+        let width = (0.26 * ui.max_rect().width()).clamp(190.0, 320.0);
         egui::Panel::left("worklist")
             .resizable(true)
-            .default_size(320.0)
+            .default_size(width)
             .size_range(180.0..=700.0)
             .show(ui, |ui| worklist::panel_ui(ui, state, commands));
     }

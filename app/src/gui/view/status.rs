@@ -73,7 +73,7 @@ pub fn readout(state: &State) -> Option<String> {
     }
     if let Some(reference) = &state.compare.reference
         && let Some(row) = {
-            let label = reference.labels()[[k, j, i]];
+            let label = reference.labels[[k, j, i]];
             reference.rows(state.labels.as_ref()).into_iter().find(|row| row.value == label)
         }
     {
