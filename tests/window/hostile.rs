@@ -30,7 +30,12 @@ fn opens(window: &mut Window, path: &Path) -> bool {
     let problems = window.state().state.notices.iter().filter(|notice| notice.is_problem);
     let texts: Vec<String> = problems.map(|notice| notice.text.clone()).collect();
     let name = path.file_name().unwrap().to_string_lossy();
-    assert!(texts.iter().any(|text| text.contains(&*name)), "{}: {texts:?}", path.display());
+    // What is wrong with which file, and in a line of its own what to do.
+    let tells = |text: &String| match text.rsplit_once('\n') {
+        Some((what, advice)) => what.contains(&*name) && advice.ends_with('.'),
+        None => text.contains(&*name) && text.contains(". "),
+    };
+    assert!(texts.iter().any(tells), "{}: {texts:?}", path.display());
     assert!(window.state().state.incoming.arriving.is_none(), "{}", path.display());
     false
 }

@@ -7,7 +7,6 @@ mod hostile;
 mod keys;
 mod opening;
 mod segment;
-mod speed;
 mod worklist;
 
 use std::path::{Path, PathBuf};

@@ -169,3 +169,33 @@ fn what_is_known_of_an_image_is_told_where_no_pane_is_left_for_it() {
     window.get_by_label("5 × 4 × 1");
     window.get_by_label("not known, in pixels");
 }
+
+#[test]
+fn keys_zoom_and_step_from_voxel_to_voxel() {
+    let mut window = window(&[sample("images")]);
+    let voxel = |window: &Window| {
+        window.state().state.crosshair_index().unwrap().map(|at| at.round() as i64)
+    };
+    let axial = *window.state().state.view(Plane::Axial).unwrap();
+    let [right, down] = [axial.right, axial.down];
+    let mut expected = voxel(&window);
+    for (key, run, by) in [
+        (Key::ArrowRight, right, 1),
+        (Key::ArrowRight, right, 1),
+        (Key::ArrowLeft, right, -1),
+        (Key::ArrowDown, down, 1),
+        (Key::ArrowUp, down, -1),
+        (Key::ArrowUp, down, -1),
+    ] {
+        window.key_press(key);
+        window.run_steps(2);
+        expected[run.axis] += if run.backwards { -by } else { by };
+        assert_eq!(voxel(&window), expected, "{key:?}");
+    }
+    window.key_press(Key::Z);
+    window.run_steps(2);
+    assert_eq!(window.state().state.pane(Plane::Axial).zoom, 1.25);
+    window.key_press_modifiers(Modifiers::SHIFT, Key::Z);
+    window.run_steps(2);
+    assert_eq!(window.state().state.pane(Plane::Axial).zoom, 1.0);
+}

@@ -148,6 +148,18 @@ pub enum Action {
     ToggleDoubt,
     /// Crosshair, letters and numbers on or off.
     ToggleAnnotations,
+    /// Voxels larger.
+    ZoomIn,
+    /// Voxels smaller.
+    ZoomOut,
+    /// The crosshair one voxel to the left of the page.
+    StepLeft,
+    /// One to the right.
+    StepRight,
+    /// One up.
+    StepUp,
+    /// One down.
+    StepDown,
     /// One of the windows to look through, by its place in the list.
     Preset(u8),
     /// Black to white.
@@ -438,6 +450,10 @@ entries! {
         Action::PreviousSlice, "Previous slice", "One slice back", plain(Key::PageDown);
         Action::FiveOn, "Five slices on", "Five slices on", shift(Key::Up);
         Action::FiveBack, "Five slices back", "Five slices back", shift(Key::Down);
+        Action::StepLeft, "Step left", "The crosshair one voxel on, in the plane under the cursor", plain(Key::Left);
+        Action::StepRight, "Step right", "The crosshair one voxel to the right", plain(Key::Right);
+        Action::StepUp, "Step up", "The crosshair one voxel up", plain(Key::Up);
+        Action::StepDown, "Step down", "The crosshair one voxel down", plain(Key::Down);
         Action::FirstSlice, "First slice", "To the first slice", plain(Key::Home);
         Action::LastSlice, "Last slice", "To the last slice", plain(Key::End);
     }
@@ -446,6 +462,8 @@ entries! {
         Action::ThreePanes, "Three planes", "One plane large, the others beside it", shift(Key::Char('t'));
         Action::OnePane, "One plane", "The plane under the cursor alone", shift(Key::Char('s'));
         Action::ResetView, "Reset view", "All planes whole and in the middle", plain(Key::Space);
+        Action::ZoomIn, "Zoom in", "The plane under the cursor larger", key('z');
+        Action::ZoomOut, "Zoom out", "The plane under the cursor smaller", shift(Key::Char('z'));
         Action::CenterCrosshair, "Center on crosshair", "Bring the crosshair to the middle of every plane", key('c');
         Action::ResetWindow, "Reset window", "Brightness and contrast as the image was opened", key('w');
         Action::Preset(0), "Brightness preset 1", "The first of the presets: what the image was opened with", shift(Key::Char('1'));

@@ -127,20 +127,45 @@ impl From<VolumeError> for Refusal {
 
 /// An error with its causes, and what to do.
 fn explain(error: &VolumeError) -> String {
-    let mut text = format!("Cannot open: {}", crate::cli::error_line(error));
-    let advice = match error {
-        VolumeError::Open { .. } => Some("Check that it is there and may be read."),
-        VolumeError::Truncated { .. } | VolumeError::Packed { .. } => {
-            Some("The file is incomplete or damaged: copy it again from where it came.")
+    format!("Cannot open: {}\n{}", crate::cli::error_line(error), advice(error))
+}
+
+/// What the user can do about it.
+fn advice(error: &VolumeError) -> &'static str {
+    match error {
+        VolumeError::Open { .. } => "Check that it is there and may be read.",
+        VolumeError::Truncated { .. } | VolumeError::Packed { .. } | VolumeError::Read { .. } => {
+            "The file is incomplete or damaged: copy it again from where it came."
         }
-        VolumeError::TooLarge { .. } => Some("It is larger than this program takes."),
-        _ => None,
-    };
-    if let Some(advice) = advice {
-        text.push('\n');
-        text.push_str(advice);
+        VolumeError::Header { .. } | VolumeError::Geometry { .. } | VolumeError::Picture { .. } => {
+            "The file is damaged or not of its format: write it again with the program that made it."
+        }
+        VolumeError::NotAFile { .. } => "Choose the file itself, or a folder with images.",
+        VolumeError::Format { .. } => {
+            "If it is an image, convert it to NIfTI, MetaImage, NRRD or DICOM with the program that \
+             made it."
+        }
+        VolumeError::Partner { .. } | VolumeError::DataFile { .. } => {
+            "Its voxels are in another file: put both into one folder, under the names that they had."
+        }
+        VolumeError::TooLarge { .. } => {
+            "It is larger than this program takes, or says so by mistake: look at it with lamina info."
+        }
+        VolumeError::DataType { .. } | VolumeError::Dimensions { .. } => {
+            "This program shows volumes of one number per voxel: take one channel or one time out of \
+             it first."
+        }
+        VolumeError::NotAnImage { .. } => {
+            "Reports, plans and the like hold no picture: choose the series of the scan."
+        }
+        VolumeError::FlawedSeries { .. } => {
+            "Fetch the whole series again, or open its folder and choose it there to see what there is."
+        }
+        VolumeError::NotALabel { .. } | VolumeError::Lossy { .. } => {
+            "Labels are whole numbers from 0 to 255: open it as an image, or choose the label file."
+        }
+        _ => "Nothing was changed: choose another file.",
     }
-    text
 }
 
 /// Opens one path; answers the grid of an image.

@@ -40,6 +40,9 @@ use super::tools::Tool;
 use super::view::{self, Canvases};
 use super::worklist::ListCommand;
 
+/// How much a key zooms.
+const ZOOM_STEP: f32 = 1.25;
+
 /// The window: its state, its jobs, and what is drawn with.
 pub struct Desktop {
     /// What it knows.
@@ -312,6 +315,12 @@ impl Desktop {
             Action::LessOpaque => state.overlay.opacity = (state.overlay.opacity - 0.1).max(0.0),
             Action::ToggleDoubt => self.toggle_doubt(),
             Action::ToggleAnnotations => state.annotations = !state.annotations,
+            Action::ZoomIn => self.zoom(focus, ZOOM_STEP, [0.0; 2]),
+            Action::ZoomOut => self.zoom(focus, 1.0 / ZOOM_STEP, [0.0; 2]),
+            Action::StepLeft => self.step(focus, [-1.0, 0.0]),
+            Action::StepRight => self.step(focus, [1.0, 0.0]),
+            Action::StepUp => self.step(focus, [0.0, -1.0]),
+            Action::StepDown => self.step(focus, [0.0, 1.0]),
             Action::Preset(place) => self.run(Command::Preset(place.into())),
             Action::Invert => state.inverted = !state.inverted,
             Action::ResetWindow => self.run(Command::Preset(0)),

@@ -23,6 +23,20 @@ impl Desktop {
         self.state.crosshair_mm = geometry.ras_from_index().apply(index);
     }
 
+    /// Moves the crosshair by columns and rows of a page, as far as there are any.
+    pub(super) fn step(&mut self, plane: Plane, by: [f64; 2]) {
+        let (Some(view), Some(geometry), Some(index)) =
+            (self.state.view(plane), self.state.geometry(), self.state.crosshair_index())
+        else {
+            return;
+        };
+        let [slice, column, row] = view.page(index);
+        let within = |at: f64, by: f64, len: usize| (at.round() + by).clamp(0.0, (len - 1) as f64);
+        let (column, row) =
+            (within(column, by[0], view.right.len), within(row, by[1], view.down.len));
+        self.state.crosshair_mm = geometry.ras_from_index().apply(view.index(slice, column, row));
+    }
+
     pub(super) fn go_to_doubtful(&mut self, forwards: bool) {
         let (Some(doubt), Some(plane), Some(index)) =
             (&self.state.doubt, self.state.doubt_plane(), self.state.crosshair_index())

@@ -46,7 +46,7 @@ pub fn annotate(
         view.plane.title(),
         style::of_plane(view.plane),
     );
-    words(
+    let number = words(
         title.right_top() + vec2(8.0, 0.0),
         Align2::LEFT_TOP,
         &format!("{} / {}", slice + 1, view.slice.len),
@@ -58,7 +58,10 @@ pub fn annotate(
     if let Some([left, right, top, bottom]) = view.plane.letters() {
         words(pane.left_center() + vec2(8.0, 0.0), Align2::LEFT_CENTER, left, style::BRIGHT);
         words(pane.right_center() - vec2(8.0, 0.0), Align2::RIGHT_CENTER, right, style::BRIGHT);
-        words(pane.center_top() + vec2(0.0, 6.0), Align2::CENTER_TOP, top, style::BRIGHT);
+        // Below the title where the pane is narrow.
+        let below =
+            if number.right() + 12.0 > pane.center().x { title.height() + 8.0 } else { 6.0 };
+        words(pane.center_top() + vec2(0.0, below), Align2::CENTER_TOP, top, style::BRIGHT);
         words(pane.center_bottom() - vec2(0.0, 4.0), Align2::CENTER_BOTTOM, bottom, style::BRIGHT);
         scale_bar(painter, view, page, pane);
     }

@@ -55,7 +55,7 @@ pub fn menu_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
             use Action as A;
             items(ui, state, commands, &[A::FourPanes, A::ThreePanes, A::OnePane]);
             ui.separator();
-            items(ui, state, commands, &[A::ResetView, A::CenterCrosshair]);
+            items(ui, state, commands, &[A::ZoomIn, A::ZoomOut, A::ResetView, A::CenterCrosshair]);
             presets_ui(ui, state, commands);
             items(ui, state, commands, &[A::ResetWindow, A::Invert, A::ToggleAnnotations]);
         });

@@ -9,15 +9,19 @@ use crate::gui::state::{Activity, RESEARCH_USE, State};
 /// Draws the line.
 pub fn status_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.add_space(2.0);
+    let activity = state.segmenting.as_ref().or(state.opening.as_ref());
+    let activity = activity.or(state.correcting.as_ref());
     ui.horizontal(|ui| {
-        match state.segmenting.as_ref().or(state.opening.as_ref()).or(state.correcting.as_ref()) {
-            Some(activity) => activity_ui(ui, state, activity, commands),
-            None => {
-                ui.label(readout(state).unwrap_or_default());
-            }
-        }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             ui.label(egui::RichText::new(RESEARCH_USE).color(style::FAINT));
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                if let Some(activity) = activity {
+                    activity_ui(ui, state, activity, commands);
+                } else {
+                    let text = readout(state).unwrap_or_default();
+                    ui.add(egui::Label::new(text).truncate());
+                }
+            });
         });
     });
     ui.add_space(2.0);
