@@ -62,6 +62,8 @@ pub struct Desktop {
     thumbnails: Option<Job<ThumbnailEvent>>,
     canvases: Canvases,
     ids: u64,
+    /// Whether the model was loaded before anybody asked for it.
+    ready: bool,
     leaving: bool,
 }
 
@@ -91,18 +93,24 @@ impl Desktop {
             thumbnails: None,
             canvases: Canvases::default(),
             ids: 0,
+            ready: false,
             leaving: false,
         };
         if paths.is_empty() {
             desktop.look_for_journals();
         } else {
-            // The model is loaded when the image is there: both would take longer at once.
             desktop.open(OpenRequest { paths, ..OpenRequest::default() });
-            return desktop;
         }
-        desktop.look_for_devices();
-        desktop.preload();
         desktop
+    }
+
+    /// Loads the model and looks for devices, once, and not while an image is awaited: both would
+    /// take longer.
+    fn get_ready(&mut self) {
+        if self.opening.is_none() && !std::mem::replace(&mut self.ready, true) {
+            self.look_for_devices();
+            self.preload();
+        }
     }
 
     /// Takes in what happened since the last frame.
@@ -111,6 +119,7 @@ impl Desktop {
             view::style::apply(ctx);
         }
         self.take_openings();
+        self.get_ready();
         self.take_thumbnails();
         self.take_slices();
         self.take_corrections();

@@ -44,7 +44,6 @@ impl Desktop {
                     self.opening = None;
                     self.state.opening = None;
                     self.forget_arriving();
-                    self.preload();
                     self.opening_ended();
                 }
                 News::Event(OpenEvent::Progress(done, total)) => {
