@@ -335,11 +335,16 @@ impl Badge {
     /// What was compared.
     pub fn detail(&self) -> String {
         match &self.outcome {
-            Ok(verified) if verified.placed => format!(
-                "{}: read back by other code, all {} voxels compared in patient space, at most \
-                 {:.4} voxels off",
-                self.format, verified.voxels, verified.max_offset_voxels
-            ),
+            Ok(verified) if verified.placed => {
+                let off = match verified.max_offset_voxels {
+                    none if none < 0.000_05 => "none off its place".to_owned(),
+                    most => format!("at most {most:.4} voxels off"),
+                };
+                format!(
+                    "{}: read back by other code, all {} voxels compared in patient space, {off}",
+                    self.format, verified.voxels
+                )
+            }
             Ok(verified) => format!(
                 "{}: read back by other code, all {} voxels compared by index",
                 self.format, verified.voxels
@@ -626,7 +631,9 @@ mod tests {
             partial: false,
         };
         assert_eq!(badge.title(), "Verified");
-        assert!(badge.detail().contains("all 24 voxels compared in patient space"));
+        assert!(badge.detail().contains("all 24 voxels compared in patient space, at most 0.0001"));
+        badge.outcome = Ok(Verified { voxels: 24, placed: true, max_offset_voxels: 0.0 });
+        assert!(badge.detail().ends_with("none off its place"));
         badge.outcome = Err("the disk is full".to_owned());
         assert_eq!(badge.detail(), "NIfTI: the disk is full");
         assert_eq!(badge.title(), "Not written");

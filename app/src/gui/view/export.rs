@@ -22,9 +22,12 @@ pub fn export_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>
         .show(ctx, |ui| {
             ui.set_width((ctx.content_rect().width() - 80.0).min(560.0));
             let room = (ctx.content_rect().height() - 140.0).max(160.0);
-            egui::ScrollArea::vertical().max_height(room).show(ui, |ui| {
-                form_ui(ui, state, form, commands);
-            });
+            egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(
+                ui,
+                |ui| {
+                    form_ui(ui, state, form, commands);
+                },
+            );
         });
     if !open {
         commands.push(Command::Export(ExportCommand::Close));
@@ -156,27 +159,9 @@ fn rows_ui(ui: &mut Ui, form: &Form, push: &mut impl FnMut(ExportCommand)) {
     let coded = form.what == What::Labels && form.format.is_dicom();
     let named = coded || form.what != What::Labels;
     egui::ScrollArea::vertical().id_salt("rows").max_height(190.0).show(ui, |ui| {
-        egui::Grid::new("labels").num_columns(3).spacing([10.0, 4.0]).show(ui, |ui| {
-            for row in &form.rows {
-                let mut changed = row.clone();
-                let tick = ui.checkbox(&mut changed.included, row.value.to_string());
-                let tip = format!("Export label {}", row.value);
-                tick.widget_info(|| {
-                    egui::WidgetInfo::selected(egui::Role::CheckBox, true, row.included, &tip)
-                });
-                if named {
-                    word(ui, &mut changed.name, 150.0, &format!("Name of label {}", row.value), "");
-                } else {
-                    ui.label(&row.name);
-                }
-                if coded {
-                    let name = format!("Code of label {}", row.value);
-                    word(ui, &mut changed.code, 250.0, &name, "SCT 41216001 Prostate");
-                }
-                ui.end_row();
-                send_row(row, changed, push);
-            }
-        });
+        for row in &form.rows {
+            ui.horizontal(|ui| row_ui(ui, row, named, coded, push));
+        }
     });
     if coded {
         let text = "Code: scheme, value, meaning. Without one it follows from the name.";
@@ -184,15 +169,36 @@ fn rows_ui(ui: &mut Ui, form: &Form, push: &mut impl FnMut(ExportCommand)) {
     }
 }
 
-fn send_row(row: &LabelRow, changed: LabelRow, push: &mut impl FnMut(ExportCommand)) {
+fn row_ui(
+    ui: &mut Ui,
+    row: &LabelRow,
+    named: bool,
+    coded: bool,
+    push: &mut impl FnMut(ExportCommand),
+) {
+    let value = row.value;
+    let mut changed = row.clone();
+    let tick = ui.checkbox(&mut changed.included, "");
+    let tip = format!("Export label {value}");
+    tick.widget_info(|| egui::WidgetInfo::selected(egui::Role::CheckBox, true, row.included, &tip));
+    ui.add_sized([28.0, 20.0], egui::Label::new(value.to_string()));
+    if named {
+        word(ui, &mut changed.name, 150.0, &format!("Name of label {value}"), "");
+    } else {
+        ui.label(&row.name);
+    }
+    if coded {
+        let hint = "SCT 41216001 Prostate";
+        word(ui, &mut changed.code, 280.0, &format!("Code of label {value}"), hint);
+    }
     if changed != *row {
         push(ExportCommand::Row(Box::new(changed)));
     }
 }
 
 fn word(ui: &mut Ui, text: &mut String, width: f32, name: &str, hint: &str) {
-    let field = egui::TextEdit::singleline(text).desired_width(width).hint_text(hint);
-    let answer = ui.add(field);
+    let field = egui::TextEdit::singleline(text).hint_text(hint);
+    let answer = ui.add_sized([width, 20.0], field);
     answer.ctx.accesskit_node_builder(answer.id, |node| node.set_label(name));
 }
 
