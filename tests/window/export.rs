@@ -307,7 +307,7 @@ fn a_report_shows_labels_doubt_edits_and_the_model() {
         &quoted(&manifest.license),
         "Changes by hand",
         "<td>brush</td>",
-        "1 changes stand, 0 were undone",
+        "1 change stands, 0 undone",
         "hippocampus-unet, changed by hand",
         "Slices that the model doubted",
         "Research use only, not for clinical decisions",

@@ -234,9 +234,12 @@ impl Report<'_> {
             "<p>Nothing was changed by hand.</p>".to_owned()
         } else {
             let mut body = format!(
-                "<p>{} changes stand, {} were undone; {} voxels were touched, tools were in use for \
-                 {:.0} s.</p>",
-                edits.changes, edits.undone, edits.voxels, edits.seconds
+                "<p>{} {}, {} undone; {} voxels were touched, tools were in use for {:.0} s.</p>",
+                edits.changes,
+                if edits.changes == 1 { "change stands" } else { "changes stand" },
+                edits.undone,
+                edits.voxels,
+                edits.seconds
             );
             if let Some((first, last)) = &edits.between {
                 let _ = write!(
@@ -410,7 +413,7 @@ mod tests {
             "0.875",
             "unsure of 14 of 40 axial slices",
             "And 2 more",
-            "2 changes stand, 1 were undone; 99 voxels",
+            "2 changes stand, 1 undone; 99 voxels",
             "2020-02-29 00:00 UTC",
             "data:image/png;base64,iVBORw0KGgo",
             env!("CARGO_PKG_VERSION"),
