@@ -17,6 +17,7 @@ use super::segment::Overlay;
 use super::settings::LabelLook;
 use super::shades::Window;
 use super::state::{Drawn, Layout, PaneState, State};
+use super::worklist::Sources;
 use crate::cli::{error_line, files_sha256};
 
 /// What names of sessions end in, without the dot.
@@ -27,6 +28,9 @@ const FORMAT: u32 = 1;
 
 /// A session is smaller than this.
 const MOST_BYTES: u64 = 1 << 20;
+
+/// The folder of the session itself.
+const HERE: &str = ".";
 
 const ABOUT: &str = "A session of Lamina. Files are named as seen from the folder of this file; \
                      nothing of their headers is in it.";
@@ -44,6 +48,12 @@ pub struct SessionFile {
     /// The labels over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<FileRef>,
+    /// The labels that they are compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<FileRef>,
+    /// The worklist, and where in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worklist: Option<ListRef>,
     /// The model that is chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelRef>,
@@ -64,6 +74,31 @@ pub struct FileRef {
     pub series: Option<u32>,
     /// Hash of all that is read of it.
     pub sha256: String,
+}
+
+/// A worklist: its folders as seen from that of the session, and the case that is open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListRef {
+    /// Results.
+    pub results: String,
+    /// Images, where they were chosen or found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<String>,
+    /// References, where they were chosen or found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub references: Option<String>,
+    /// The case that is open, by its name in the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+}
+
+impl ListRef {
+    fn folders(&mut self) -> impl Iterator<Item = &mut String> {
+        [Some(&mut self.results), self.images.as_mut(), self.references.as_mut()]
+            .into_iter()
+            .flatten()
+    }
 }
 
 /// A model.
@@ -124,6 +159,10 @@ pub struct Resolved {
     pub image: PathBuf,
     /// The labels.
     pub labels: Option<PathBuf>,
+    /// The reference.
+    pub reference: Option<PathBuf>,
+    /// The folders of the worklist.
+    pub worklist: Option<Sources>,
 }
 
 /// Whether a path is that of a session.
@@ -137,10 +176,15 @@ impl SessionFile {
         let image = state.image.as_ref().filter(|image| !image.is_stand_in)?;
         let whole = |path: &Path| path.to_string_lossy().into_owned();
         let labels = state.labels.as_ref().filter(|layer| !layer.is_unsaved());
-        let labels = labels.and_then(|layer| layer.file.as_deref()).map(|path| FileRef {
-            file: whole(path),
-            series: None,
-            sha256: String::new(),
+        let file = |path: &Path| FileRef { file: whole(path), series: None, sha256: String::new() };
+        let labels = labels.and_then(|layer| layer.file.as_deref()).map(file);
+        let reference = state.compare.reference.as_ref();
+        let reference = reference.and_then(|reference| reference.file.as_deref()).map(file);
+        let worklist = state.worklist.as_ref().map(|list| ListRef {
+            results: whole(&list.sources.results),
+            images: list.sources.images.as_deref().map(whole),
+            references: list.sources.references.as_deref().map(whole),
+            case: list.open_case().map(|case| case.name.clone()),
         });
         let model = state.models.get(state.model).map(|model| ModelRef {
             name: model.manifest.name.clone(),
@@ -159,6 +203,8 @@ impl SessionFile {
                 sha256: String::new(),
             },
             labels,
+            reference,
+            worklist,
             model,
             view: ViewPart {
                 crosshair_mm: state.crosshair_mm,
@@ -186,10 +232,14 @@ impl SessionFile {
         let mut session = self.clone();
         let folder = folder_of(target)?;
         let series = image.and_then(|image| image.series);
-        for reference in [Some(&mut session.image), session.labels.as_mut()].into_iter().flatten() {
+        let SessionFile { image, labels, reference, .. } = &mut session;
+        for reference in [Some(image), labels.as_mut(), reference.as_mut()].into_iter().flatten() {
             let path = PathBuf::from(&reference.file);
             reference.sha256 = hash(&path, reference.series.and(series))?;
             reference.file = below(&folder, &path)?;
+        }
+        for listed in session.worklist.iter_mut().flat_map(ListRef::folders) {
+            *listed = below(&folder, Path::new(listed))?;
         }
         let text = serde_json::to_string_pretty(&session)
             .map_err(|error| format!("The session is no valid JSON: {error}."))?;
@@ -226,7 +276,23 @@ impl SessionFile {
         let folder = folder_of(path)?;
         let image = session.image.resolve(&folder, "image")?;
         let labels = session.labels.as_ref().map(|labels| labels.resolve(&folder, "label file"));
-        Ok(Resolved { image, labels: labels.transpose()?, session })
+        let reference =
+            session.reference.as_ref().map(|labels| labels.resolve(&folder, "reference"));
+        let worklist = session.worklist.as_ref().map(|list| -> Result<Sources, String> {
+            let of = |name: &String| resolve_folder(&folder, name);
+            Ok(Sources {
+                results: of(&list.results)?,
+                images: list.images.as_ref().map(of).transpose()?,
+                references: list.references.as_ref().map(of).transpose()?,
+            })
+        });
+        Ok(Resolved {
+            image,
+            labels: labels.transpose()?,
+            reference: reference.transpose()?,
+            worklist: worklist.transpose()?,
+            session,
+        })
     }
 
     /// Whether its numbers can be used.
@@ -271,6 +337,10 @@ impl SessionFile {
             });
             state.model = same.unwrap_or(state.model);
         }
+        if let (Some(list), Some(listed)) = (&mut state.worklist, &self.worklist) {
+            let case = listed.case.as_ref();
+            list.current = case.and_then(|name| list.cases.iter().position(|c| c.name == *name));
+        }
         if let Some(layer) = &mut state.labels {
             for class in &self.classes {
                 layer.change_row(class.look.value, |row| {
@@ -286,16 +356,7 @@ impl SessionFile {
 impl FileRef {
     /// The file, if it is there and is what it was.
     fn resolve(&self, folder: &Path, what: &str) -> Result<PathBuf, String> {
-        let relative = Path::new(&self.file);
-        let is_below = relative.components().all(|part| matches!(part, Component::Normal(_)));
-        if !is_below || self.file.is_empty() || self.file.contains('\\') {
-            return Err(format!(
-                "The session names its {what} by a way that leaves its folder, which is not \
-                 followed: {}",
-                self.file
-            ));
-        }
-        let path = folder.join(relative);
+        let path = inside(folder, &self.file, what)?;
         if !path.exists() {
             return Err(format!(
                 "The {what} of this session is missing; put it back beside the session: {}",
@@ -311,6 +372,31 @@ impl FileRef {
         }
         Ok(path)
     }
+}
+
+/// A path below a folder; other ways are not followed.
+fn inside(folder: &Path, name: &str, what: &str) -> Result<PathBuf, String> {
+    let relative = Path::new(name);
+    let is_below = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    if !is_below || name.is_empty() || name.contains('\\') {
+        return Err(format!(
+            "The session names its {what} by a way that leaves its folder, which is not followed: \
+             {name}"
+        ));
+    }
+    Ok(folder.join(relative))
+}
+
+/// A folder of a worklist, which may be that of the session.
+fn resolve_folder(folder: &Path, name: &str) -> Result<PathBuf, String> {
+    let path = if name == HERE { folder.to_owned() } else { inside(folder, name, "worklist")? };
+    if !path.is_dir() {
+        return Err(format!(
+            "A folder of the worklist of this session is missing; put it back: {}",
+            path.display()
+        ));
+    }
+    Ok(path)
 }
 
 fn hash(path: &Path, series: Option<u32>) -> Result<String, String> {
@@ -346,8 +432,8 @@ fn below(folder: &Path, file: &Path) -> Result<String, String> {
     let relative = absolute.strip_prefix(folder).map_err(|_| refuse())?;
     let parts: Option<Vec<&str>> =
         relative.components().map(|part| part.as_os_str().to_str()).collect();
-    let parts = parts.filter(|parts| !parts.is_empty()).ok_or_else(refuse)?;
-    Ok(parts.join("/"))
+    let parts = parts.ok_or_else(refuse)?;
+    Ok(if parts.is_empty() { HERE.to_owned() } else { parts.join("/") })
 }
 
 #[cfg(test)]
@@ -360,6 +446,8 @@ mod tests {
             about: ABOUT.to_owned(),
             image: FileRef { file: String::new(), series: None, sha256: String::new() },
             labels: None,
+            reference: None,
+            worklist: None,
             model: None,
             view: ViewPart {
                 crosshair_mm: [1.5, -2.25, 3.125],
@@ -435,6 +523,28 @@ mod tests {
             std::fs::write(&target, text.replacen(from, to, 1)).unwrap();
             assert!(refusal().contains(expected), "{expected}: {}", refusal());
         }
+    }
+
+    #[test]
+    fn folders_of_a_worklist_are_seen_from_the_session_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = written(folder.path());
+        let mut session = session();
+        let whole = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+        session.image.file = whole("cases/a.bin");
+        session.worklist = Some(ListRef {
+            results: whole(""),
+            images: Some(whole("cases")),
+            references: None,
+            case: Some("a".to_owned()),
+        });
+        session.write(&target, None).unwrap();
+        let read = SessionFile::read(&target).unwrap();
+        let list = read.session.worklist.unwrap();
+        assert_eq!((list.results.as_str(), list.images.as_deref()), (".", Some("cases")));
+        let folder = folder.path().canonicalize().unwrap();
+        let sources = read.worklist.unwrap();
+        assert_eq!((sources.results, sources.images), (folder.clone(), Some(folder.join("cases"))));
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct Reference {
     pub classes: Vec<LabelClass>,
     /// Where they come from: the name of a file.
     pub origin: String,
+    /// The file.
+    pub file: Option<PathBuf>,
     /// Another number for every reference.
     pub id: u64,
 }

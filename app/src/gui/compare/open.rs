@@ -57,6 +57,7 @@ pub fn open_reference(path: &Path, grid: &Geometry) -> Result<OpenedReference, S
         labels: Arc::new(brought.labels.as_standard_layout().into_owned()),
         classes: rows,
         origin: case_stem(path),
+        file: Some(path.to_owned()),
         id: REFERENCES.fetch_add(1, Ordering::Relaxed),
     };
     Ok(OpenedReference { reference, notices })

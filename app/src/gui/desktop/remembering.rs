@@ -38,8 +38,17 @@ pub(super) struct Remembering {
 enum Opening {
     /// Its files are looked at.
     Reading(Job<Box<Result<Resolved, String>>>),
-    /// Its image is being read, or its labels.
-    Files { resolved: Box<Resolved>, labels_asked: bool },
+    /// Its files are being read, one after another.
+    Files { resolved: Box<Resolved>, next: Next },
+}
+
+/// What comes when the file before is there.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Labels,
+    Reference,
+    Worklist,
+    View,
 }
 
 impl Remembering {
@@ -185,38 +194,59 @@ impl Desktop {
                             ..OpenRequest::default()
                         });
                         let resolved = Box::new(resolved);
-                        let files = Opening::Files { resolved, labels_asked: false };
+                        let files = Opening::Files { resolved, next: Next::Labels };
                         self.remembering.session = Some(files);
                     }
                 },
             },
-            Opening::Files { .. } if self.opening.is_some() => {}
-            Opening::Files { resolved, labels_asked } => {
+            Opening::Files { .. } if self.state.opening.is_some() || self.opening.is_some() => {}
+            Opening::Files { resolved, next } => {
+                let (resolved, next) = (resolved.clone(), *next);
                 let is_open = self.state.image.as_ref().is_some_and(|i| i.path == resolved.image);
                 if !is_open {
                     return self.end_session(); // why was said by whoever read it
                 }
-                let resolved = resolved.clone();
-                if let (Some(labels), false) = (&resolved.labels, labels_asked) {
+                self.go_on_with(resolved, next);
+            }
+        }
+    }
+
+    fn go_on_with(&mut self, resolved: Box<Resolved>, next: Next) {
+        let after = match next {
+            Next::Labels => {
+                if let Some(labels) = resolved.labels.clone() {
                     let over = self.grid();
-                    let paths = vec![labels.clone()];
+                    let paths = vec![labels];
                     self.open(OpenRequest {
                         paths,
                         over,
                         as_labels: true,
                         ..OpenRequest::default()
                     });
-                    let files = Opening::Files { resolved, labels_asked: true };
-                    self.remembering.session = Some(files);
-                    return;
                 }
+                Next::Reference
+            }
+            Next::Reference => {
+                if let Some(reference) = resolved.reference.clone() {
+                    self.open_reference(reference);
+                }
+                Next::Worklist
+            }
+            Next::Worklist => {
+                if let Some(sources) = resolved.worklist.clone() {
+                    self.open_worklist(sources);
+                }
+                Next::View
+            }
+            Next::View => {
                 // What is remembered of the modality gives way to what the session says.
                 self.note_looks();
                 resolved.session.apply(&mut self.state);
                 self.remembering.session = None;
-                self.preload();
+                return self.preload();
             }
-        }
+        };
+        self.remembering.session = Some(Opening::Files { resolved, next: after });
     }
 
     /// Leaves a session that is being opened as far as it is.

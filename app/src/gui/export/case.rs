@@ -2,9 +2,11 @@
 
 use image::RgbImage;
 use lamina_edit::{Action, AuditRow};
+use lamina_io::LabelVolume;
 
 use super::write::{LabelPart, Request, labels_of, volumes};
 use crate::cli::created;
+use crate::gui::compare::Reference;
 use crate::gui::plane::PlaneView;
 use crate::gui::state::{DOUBTFUL, RESEARCH_USE, State};
 use crate::montage::{Montage, MontageClass};
@@ -17,12 +19,15 @@ pub struct CaseData {
     pub doubt: Option<Doubt>,
     /// Numbers against a reference.
     pub comparison: Vec<ComparisonRow>,
+    /// The reference itself.
+    pub reference: Option<Reference>,
 }
 
 impl CaseData {
     /// What the window knows.
     pub fn of(state: &State) -> Self {
-        Self { doubt: doubt_of(state), comparison: Vec::new() }
+        let reference = state.compare.reference.clone();
+        Self { doubt: doubt_of(state), comparison: comparison_of(state), reference }
     }
 
     /// Slices with labels, and the notice.
@@ -51,10 +56,14 @@ impl CaseData {
             None => String::new(),
         };
         let footer = format!("{RESEARCH_USE}. Lamina {}{maker}", env!("CARGO_PKG_VERSION"));
+        let reference = self.reference.as_ref().and_then(|reference| {
+            let labels = reference.labels().clone();
+            LabelVolume::new(labels, image.volume.geometry.clone()).ok()
+        });
         let montage = Montage {
             volume: &image.volume,
             prediction: &part.volume,
-            reference: None,
+            reference: reference.as_ref(),
             classes: &classes,
             title: &request.form.case,
             footer: &footer,
@@ -107,6 +116,31 @@ fn origin(part: &LabelPart) -> String {
         None => return "hand".to_owned(),
     };
     if part.by_hand { format!("{first}, changed by hand") } else { first }
+}
+
+/// What was measured of the labels as they are now.
+fn comparison_of(state: &State) -> Vec<ComparisonRow> {
+    let compare = &state.compare;
+    let (Some(reference), Some(measured)) = (&compare.reference, &compare.measured) else {
+        return Vec::new();
+    };
+    if compare.outdated {
+        return Vec::new();
+    }
+    let names = reference.rows(state.labels.as_ref());
+    let name_of = |label: u8| {
+        let own = state.labels.as_ref().and_then(|layer| layer.class(label));
+        let class = own.or_else(|| names.iter().find(|class| class.value == label));
+        class.map_or_else(|| format!("Label {label}"), |class| class.name.clone())
+    };
+    let row = |class: &lamina_engine::metrics::ClassReport| ComparisonRow {
+        name: name_of(class.label),
+        dice: class.dice,
+        iou: class.iou,
+        hd95_mm: class.surface.as_ref().map(|surface| surface.hd95_mm),
+        reference_ml: class.volume_ml_reference,
+    };
+    measured.classes.iter().map(row).collect()
 }
 
 /// The doubtful slices, as the window counts them.
@@ -163,7 +197,7 @@ const MODEL: &str = "paste";
 #[cfg(test)]
 mod tests {
     use lamina_edit::{Brush, BrushShape, Session};
-    use lamina_io::{Geometry, LabelVolume};
+    use lamina_io::Geometry;
     use ndarray::Array3;
 
     use super::*;

@@ -221,7 +221,9 @@ pub fn panel_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
     ui.horizontal_wrapped(|ui| {
         let title = RichText::new("Compared with").size(14.5).color(style::BRIGHT);
         ui.label(title);
-        ui.add(egui::Label::new(&reference.origin).truncate());
+        if !state.exporting.nameless {
+            ui.add(egui::Label::new(&reference.origin).truncate());
+        }
         let mut outlined = compare.outlined;
         if ui
             .checkbox(&mut outlined, "Outline")

@@ -40,23 +40,6 @@ pub fn help_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) 
                 ui.separator();
                 ui.label(RESEARCH_USE);
             });
-            egui::ScrollArea::vertical().max_height(room).min_scrolled_height(room).show(
-                ui,
-                |ui| {
-                    ui.horizontal_top(|ui| {
-                        for groups in columns_of(columns as usize) {
-                            ui.vertical(|ui| {
-                                ui.set_width(width);
-                                for group in groups {
-                                    group_ui(ui, state, group, commands);
-                                }
-                            });
-                        }
-                    });
-                    ui.separator();
-                    ui.label(RESEARCH_USE);
-                },
-            );
         });
     if !open {
         commands.push(Command::Do(Action::Help));

@@ -19,7 +19,7 @@ const WIDTHS: [f32; 5] = [26.0, 124.0, 52.0, 56.0, 72.0];
 
 /// Draws the panel.
 pub fn panel_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
-    let Some(list) = &state.worklist else { return };
+    let Some(list) = state.worklist.as_ref().filter(|_| !state.exporting.nameless) else { return };
     ui.add_space(4.0);
     ui.horizontal(|ui| {
         ui.label(RichText::new("Worklist").size(14.5).color(style::BRIGHT));
