@@ -99,6 +99,8 @@ fn predict_explains_its_options() {
                                         not their places in its list: Cityscapes' ids. References have
                                         them too
           --montage                     Draw a picture per case too: slices with outlines
+          --report                      Write a page per case too (.html): volumes, outlines, how sure
+                                        the model was, and the model
           --overwrite                   Make masks again that exist already
           --largest-component <on|off>  Keep only the largest component of each class; as the model says
                                         unless given

@@ -95,6 +95,33 @@ fn a_case_unlike_those_of_training_is_told_apart_and_recorded() {
 }
 
 #[test]
+fn a_report_tells_what_the_record_and_the_scores_say() {
+    let sandbox = prepared();
+    let predict = "predict scans/a.nii.gz --out masks --device cpu";
+    sandbox.lamina(predict).exits(0);
+    // The second run makes no mask, and has the first one's record.
+    let run = sandbox.lamina(&format!("{predict} --reference references --report --json")).exits(0);
+    assert_eq!(sandbox.list("masks"), ["a.html", "a.json", "a.nii.gz"]);
+    let case = &run.json()["cases"][0];
+    assert_eq!((&case["report"], &case["status"]), (&"masks/a.html".into(), &"skipped".into()));
+    let page = fs::read_to_string(sandbox.path("masks/a.html")).unwrap();
+    let record = fs::read(sandbox.path("masks/a.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let doubt = &record["doubt"];
+    for words in [
+        format!(">{}</td>", record["classes"][0]["voxels"]),
+        format!("unsure of {} of {} slices", doubt["doubtful_slices"], doubt["slices"]),
+        format!(">{:.3}</td>", case["classes"][0]["dice"].as_f64().unwrap()),
+        record["recipe"]["weights_sha256"].as_str().unwrap().to_owned(),
+        "Research use only, not for clinical decisions".to_owned(),
+        "data:image/png;base64,".to_owned(),
+    ] {
+        assert!(page.contains(&words), "{words}: {page}");
+    }
+    assert!(!page.contains("HD95"), "surfaces were not measured");
+}
+
+#[test]
 fn masks_have_the_format_of_their_scan_or_the_one_that_is_asked_for() {
     let sandbox = prepared();
     let (volume, _) = ellipsoid([8.0, 11.0, 2.5]);

@@ -118,7 +118,7 @@ fn nothing_that_is_written_or_said_tells_who_the_patient_is() {
         let out = format!("out/masks-{}", format.replace('.', "-"));
         run(
             &format!(
-                "predict {scan} {gap} {broken} --out {out} --format {format} --device cpu --montage -vv"
+                "predict {scan} {gap} {broken} --out {out} --format {format} --device cpu --montage --report -vv"
             ),
             1,
         );

@@ -12,6 +12,7 @@ use lamina::gui::export::{ExportCommand, LabelFormat, TableFormat, What};
 use lamina::gui::models;
 use lamina::gui::settings::SettingsFile;
 use lamina::gui::state::{Drawn, Layout};
+use lamina::gui::worklist::ListCommand;
 use lamina_edit::{Brush, BrushShape};
 use lamina_io::{DicomScan, LabelVolume, ReadOptions, read_labels, read_segmentation};
 
@@ -494,4 +495,57 @@ fn a_session_brings_back_what_was_open_and_how() {
     std::fs::remove_file(sandbox.path("case/image.nii.gz")).unwrap();
     let fourth = window(&[target]);
     assert!(notices(&fourth)[0].contains("image of this session is missing"));
+}
+
+#[test]
+fn a_report_has_the_numbers_against_the_reference_that_is_open() {
+    let sandbox = Sandbox::new();
+    let mut window = window(&[sample("images")]);
+    window.key_press(Key::R);
+    settle(&mut window);
+    window.state_mut().open_reference(sample("labels"));
+    settle(&mut window);
+    let (done, text) = export(&mut window, What::Report, &sandbox.path("report.html"));
+    assert!(done, "{text}");
+    let page = std::fs::read_to_string(sandbox.path("report.html")).unwrap();
+    let measured = window.state().state.compare.measured.clone().unwrap();
+    assert_eq!(measured.classes.len(), 2);
+    for class in &measured.classes {
+        let (dice, surface) = (class.dice.unwrap(), class.surface.unwrap());
+        assert!(page.contains(&format!(">{dice:.3}</td>")), "{dice}");
+        assert!(page.contains(&format!(">{:.2}</td>", surface.hd95_mm)), "{surface:?}");
+    }
+    assert!(page.contains("Against the reference"));
+    assert!(!page.contains("hippocampus_124"));
+}
+
+#[test]
+fn a_session_brings_back_the_reference_and_the_place_in_the_worklist() {
+    let sandbox = Sandbox::new();
+    for name in ["hippocampus_124", "hippocampus_251"] {
+        for (folder, to) in [("images", "images"), ("labels", "results"), ("labels", "references")]
+        {
+            let from = super::root().join(format!("samples/hippocampus/{folder}/{name}.nii.gz"));
+            std::fs::create_dir_all(sandbox.path(to)).unwrap();
+            std::fs::copy(from, sandbox.path(&format!("{to}/{name}.nii.gz"))).unwrap();
+        }
+    }
+    let mut first = window(&[]);
+    first.state_mut().run(Command::List(ListCommand::Open(sandbox.path("results"))));
+    settle(&mut first);
+    first.state_mut().run(Command::List(ListCommand::Go(1)));
+    settle(&mut first);
+    let state = &first.state().state;
+    assert!(state.compare.reference.is_some() && state.labels.is_some());
+    let case = state.worklist.as_ref().unwrap().open_case().unwrap().name.clone();
+    let target = sandbox.path("list.lamina-session");
+    let (done, text) = export(&mut first, What::Session, &target);
+    assert!(done, "{text}");
+
+    let second = window(std::slice::from_ref(&target));
+    let state = &second.state().state;
+    assert_eq!(notices(&second), Vec::<String>::new());
+    assert_eq!(state.worklist.as_ref().unwrap().open_case().unwrap().name, case);
+    assert!(state.image.as_ref().unwrap().path.to_string_lossy().contains(&case));
+    assert!(state.compare.reference.is_some() && state.labels.is_some());
 }

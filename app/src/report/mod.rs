@@ -64,12 +64,15 @@ pub struct ClassRow {
 /// The slices of which the model was least sure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Doubt {
-    /// In which plane they lie.
-    pub plane: String,
+    /// In which plane they lie, where that is known.
+    pub plane: Option<String>,
     /// How many slices there are.
     pub slices: usize,
-    /// Slice, from 1 as the window counts, and the Dice that its probabilities lead to expect.
-    pub doubtful: Vec<(usize, f64)>,
+    /// How many of them are doubtful.
+    pub unsure: usize,
+    /// Of those that are known: slice, from 1 as the window counts, and the Dice that its
+    /// probabilities lead to expect.
+    pub worst: Vec<(usize, f64)>,
 }
 
 /// A label against the reference.
@@ -187,7 +190,7 @@ impl Report<'_> {
         if self.comparison.is_empty() {
             return;
         }
-        let rows: Vec<Vec<Cell>> = self
+        let mut rows: Vec<Vec<Cell>> = self
             .comparison
             .iter()
             .map(|row| {
@@ -200,13 +203,19 @@ impl Report<'_> {
                 ]
             })
             .collect();
-        let headings = ["Label", "Dice", "IoU", "HD95, mm", "Reference, ml"];
+        let mut headings = vec!["Label", "Dice", "IoU", "HD95, mm", "Reference, ml"];
+        if self.comparison.iter().all(|row| row.hd95_mm.is_none()) {
+            headings.remove(3); // surfaces were not measured
+            for row in &mut rows {
+                row.remove(3);
+            }
+        }
         section(page, "Against the reference", &table(&headings, &rows));
     }
 
     fn doubted(&self, page: &mut String) {
-        let Some(Doubt { plane, slices, doubtful }) = &self.doubt else { return };
-        let mut worst = doubtful.clone();
+        let Some(Doubt { plane, slices, unsure, worst }) = &self.doubt else { return };
+        let mut worst = worst.clone();
         worst.sort_by(|(slice, dice), (other, than)| dice.total_cmp(than).then(slice.cmp(other)));
         let rows: Vec<Vec<Cell>> = worst
             .iter()
@@ -214,10 +223,9 @@ impl Report<'_> {
             .map(|(slice, dice)| vec![Cell::Count(*slice as u64), Cell::Number(Some(*dice), 2)])
             .collect();
         let mut body = format!(
-            "<p>The model was unsure of {} of {slices} {} slices. That is by its own softmax: what \
+            "<p>The model was unsure of {unsure} of {slices} {}slices. That is by its own softmax: what \
              it believes, not what is true.</p>",
-            doubtful.len(),
-            escaped(plane)
+            plane.as_ref().map(|plane| escaped(plane) + " ").unwrap_or_default()
         );
         if !rows.is_empty() {
             body.push_str(&table(&["Slice", "Expected Dice"], &rows));
@@ -380,9 +388,10 @@ mod tests {
             }],
             origin: name.to_owned(),
             doubt: Some(Doubt {
-                plane: "axial".to_owned(),
+                plane: Some("axial".to_owned()),
                 slices: 40,
-                doubtful: (1..=14).map(|slice| (slice, 0.9 - 0.01 * slice as f64)).collect(),
+                unsure: 14,
+                worst: (1..=14).map(|slice| (slice, 0.9 - 0.01 * slice as f64)).collect(),
             }),
             comparison: vec![ComparisonRow {
                 name: name.to_owned(),

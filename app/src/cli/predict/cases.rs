@@ -31,6 +31,7 @@ use crate::cli::sidecar::{
 use crate::cli::table::number;
 use crate::cli::volumes::{Row, without_paths};
 use crate::montage::{Montage, MontageClass};
+use crate::report::image_facts;
 
 /// What all cases share.
 pub(super) struct Run<'a> {
@@ -53,6 +54,12 @@ struct Finished {
     seconds: Option<Seconds>, // none where an earlier run made the mask
     volume: Option<Volume>,   // none where it was not read for that reason
     unlike_training: Vec<Doubt>,
+}
+
+/// A picture of a case, and what its page tells of the image.
+struct Drawn {
+    picture: image::RgbImage,
+    facts: Vec<(String, String)>,
 }
 
 impl Run<'_> {
@@ -288,6 +295,7 @@ impl Run<'_> {
             input: job.input.clone(),
             mask: None,
             montage: None,
+            report: None,
             seconds: None,
             classes: Vec::new(),
             unlike_training: Vec::new(),
@@ -336,10 +344,10 @@ impl Run<'_> {
                 volume,
             })
             .collect();
-        if self.args.montage {
-            match self.draw(job, finished, usable_reference.as_ref(), &result.classes) {
-                Ok(()) => result.montage = Some(job.montage.clone()),
-                Err(error) => problems.push(error_line(error.as_ref())),
+        if self.args.montage || self.args.report {
+            let drawn = self.draw(job, finished, usable_reference.as_ref(), &result.classes);
+            if let Err(error) = drawn.and_then(|drawn| self.write_drawn(job, drawn, &mut result)) {
+                problems.push(error_line(error.as_ref()));
             }
         }
         result.error = (!problems.is_empty()).then(|| problems.join("; "));
@@ -373,7 +381,7 @@ impl Run<'_> {
         finished: Finished,
         reference: Option<&LabelVolume>,
         results: &[ClassResult],
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Drawn> {
         let volume = match finished.volume {
             Some(volume) => volume,
             None => read_volume(&job.input, &self.reading())?,
@@ -411,10 +419,25 @@ impl Run<'_> {
             footer: &footer,
         }
         .draw();
-        let mut png = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut png, image::ImageFormat::Png).context("cannot encode the montage")?;
-        write_atomically(&job.montage, |out| std::io::Write::write_all(out, png.get_ref()))
-            .context("cannot write the montage")
+        Ok(Drawn { picture, facts: image_facts(&volume.geometry, volume.modality.as_ref()) })
+    }
+
+    /// Writes what was asked for of the picture and the page, and notes where.
+    fn write_drawn(&self, job: &Job, drawn: Drawn, result: &mut CaseResult) -> anyhow::Result<()> {
+        let Drawn { picture, facts } = drawn;
+        if self.args.montage {
+            let mut png = std::io::Cursor::new(Vec::new());
+            let encoded = picture.write_to(&mut png, image::ImageFormat::Png);
+            encoded.context("cannot encode the montage")?;
+            write_atomically(&job.montage, |out| std::io::Write::write_all(out, png.get_ref()))
+                .context("cannot write the montage")?;
+            result.montage = Some(job.montage.clone());
+        }
+        if self.args.report {
+            self.write_page(job, picture, facts, &result.classes)?;
+            result.report = Some(job.report.clone());
+        }
+        Ok(())
     }
 
     /// Says how a case went, as soon as that is known.

@@ -4,6 +4,7 @@
 //! then takes case after case. The segmentation itself is `lamina_engine::inference`.
 
 mod cases;
+mod pages;
 mod plan;
 mod report;
 
@@ -31,6 +32,7 @@ use report::human;
 
 /// Segment scans: one mask per file, on the grid of the file.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct PredictArgs {
     /// Scans, folders of them, or folders of DICOM files.
     #[arg(value_name = "INPUT", required = true)]
@@ -81,6 +83,10 @@ pub struct PredictArgs {
     /// Draw a picture per case too: slices with outlines.
     #[arg(long)]
     montage: bool,
+
+    /// Write a page per case too (.html): volumes, outlines, how sure the model was, and the model.
+    #[arg(long)]
+    report: bool,
 
     /// Make masks again that exist already.
     #[arg(long)]

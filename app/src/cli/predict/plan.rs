@@ -17,6 +17,7 @@ pub(super) struct Job {
     pub(super) mask: PathBuf,
     pub(super) sidecar: PathBuf,
     pub(super) montage: PathBuf,
+    pub(super) report: PathBuf,
     pub(super) reference: Option<PathBuf>,
 }
 
@@ -66,6 +67,7 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
             mask,
             sidecar: args.out.join(format!("{case}.json")),
             montage: args.out.join(montage),
+            report: args.out.join(format!("{case}.html")),
             reference,
         });
     }
@@ -107,7 +109,7 @@ fn refuse_to_overwrite_sources(
     }
     let written = jobs.iter().flat_map(|job| {
         let masks = output_files(&job.mask).into_iter();
-        masks.chain([job.sidecar.clone(), job.montage.clone()])
+        masks.chain([job.sidecar.clone(), job.montage.clone(), job.report.clone()])
     });
     for written in written {
         if let Some(source) = absolute(&written).and_then(|absolute| sources.get(&absolute)) {

@@ -155,7 +155,12 @@ fn doubt_of(state: &State) -> Option<Doubt> {
         .collect();
     doubtful.sort_by_key(|(slice, _)| *slice);
     let slices = doubt.risks.iter().flatten().count();
-    Some(Doubt { plane: plane.name().to_owned(), slices, doubtful })
+    Some(Doubt {
+        plane: Some(plane.name().to_owned()),
+        slices,
+        unsure: doubtful.len(),
+        worst: doubtful,
+    })
 }
 
 /// What the tools of a hand did; what a model put there is none of it.
