@@ -157,6 +157,7 @@ mod tests {
         let grid = labels.geometry.clone();
         let (brought, _) = onto_grid(reference.clone(), &grid).unwrap();
         let reference = Reference {
+            file: None,
             native: Arc::new(reference),
             labels: Arc::new(brought.labels),
             classes: Vec::new(),

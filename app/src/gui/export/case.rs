@@ -57,7 +57,7 @@ impl CaseData {
         };
         let footer = format!("{RESEARCH_USE}. Lamina {}{maker}", env!("CARGO_PKG_VERSION"));
         let reference = self.reference.as_ref().and_then(|reference| {
-            let labels = reference.labels().clone();
+            let labels = reference.labels.as_ref().clone();
             LabelVolume::new(labels, image.volume.geometry.clone()).ok()
         });
         let montage = Montage {
