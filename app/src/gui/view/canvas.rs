@@ -203,7 +203,9 @@ impl Canvases {
                 let visible = visible(&rows);
                 canvas.edges = labels.outlines(|label| visible[usize::from(label)]);
             }
-            filled = (state.overlay.drawn != Drawn::Outline).then_some(labels);
+            // Under probabilities a fill would change their colors.
+            let fills = state.overlay.drawn != Drawn::Outline && probability.is_none();
+            filled = fills.then_some(labels);
         }
         if let Some(reference) = outlined {
             let visible = visible(&reference.rows(layer));

@@ -21,7 +21,9 @@ pub fn card_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) 
         .resizable(false)
         .show(ctx, |ui| {
             ui.set_width(room.x.min(660.0));
+            // As tall as the window allows, so that there is little to scroll.
             let height = room.y.clamp(160.0, 720.0);
+            ui.set_min_height(height);
             egui::ScrollArea::vertical().max_height(height).auto_shrink([false, true]).show(
                 ui,
                 |ui| {

@@ -170,7 +170,7 @@ fn overlay_ui(ui: &mut Ui, state: &State, choice: &ModelChoice, commands: &mut V
             .labelled_by(name.id);
     });
     match shown {
-        Overlay::None => {}
+        Overlay::None => return,
         Overlay::Doubt => legend_ui(ui, &doubt_paints(), ["certain", "all alike"]),
         Overlay::Probability(_) => legend_ui(ui, &probability_paints(), ["0", "1"]),
     }
@@ -251,7 +251,8 @@ fn range_ui(ui: &mut Ui, name: &str, range: [usize; 2], len: usize) -> Option<[u
 fn box_ui(ui: &mut Ui, state: &State, push: &mut impl FnMut(SegmentCommand)) {
     let drawing = state.segment.drawing;
     let tip = "Draw a box with the left button in any plane";
-    if ui.selectable_label(drawing, "Draw a box").on_hover_text(tip).clicked() {
+    let button = egui::Button::new("Draw a box").selected(drawing);
+    if ui.add(button).on_hover_text(tip).clicked() {
         push(SegmentCommand::DrawBox);
     }
     if drawing && state.segment.region.is_none() {
