@@ -1,154 +1,19 @@
-//! A session in a file: which files are open, and how they are looked at.
-//!
-//! Files are named as seen from the folder of the session, by way of folders below it alone, so
-//! that no more of a path is told than its last part. Nothing of a header is kept; a hash tells
-//! whether a file is still the one that it was.
+//! The file of a session: written with hashes, and read only if its files are what they were.
 
 use std::io::{Read, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use lamina_io::atomic::write_atomically;
 use lamina_io::{files_of, files_read};
-use serde::{Deserialize, Serialize};
 
-use super::export::write::{ImagePart, reading};
-use super::plane::Plane;
-use super::segment::Overlay;
-use super::settings::LabelLook;
-use super::shades::Window;
-use super::state::{Drawn, Layout, PaneState, State};
-use super::worklist::Sources;
+use super::paths::{below, folder_of, inside, resolve_folder};
+use super::{FORMAT, FileRef, ListRef, SessionFile};
 use crate::cli::{error_line, files_sha256};
-
-/// What names of sessions end in, without the dot.
-pub const EXTENSION: &str = "lamina-session";
-
-/// The form of the file.
-const FORMAT: u32 = 1;
+use crate::gui::export::write::{ImagePart, reading};
+use crate::gui::worklist::Sources;
 
 /// A session is smaller than this.
 const MOST_BYTES: u64 = 1 << 20;
-
-/// The folder of the session itself.
-const HERE: &str = ".";
-
-const ABOUT: &str = "A session of Lamina. Files are named as seen from the folder of this file; \
-                     nothing of their headers is in it.";
-
-/// What is written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionFile {
-    /// The form of the file.
-    pub lamina_session: u32,
-    /// For whom opens it with another program.
-    pub about: String,
-    /// The image.
-    pub image: FileRef,
-    /// The labels over it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<FileRef>,
-    /// The labels that they are compared with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reference: Option<FileRef>,
-    /// The worklist, and where in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub worklist: Option<ListRef>,
-    /// The model that is chosen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<ModelRef>,
-    /// How it is looked at.
-    pub view: ViewPart,
-    /// How labels look.
-    pub classes: Vec<ClassPart>,
-}
-
-/// A file or a folder of a series.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileRef {
-    /// Its path from the folder of the session, with `/` between its parts.
-    pub file: String,
-    /// Which series of a folder, by its place from 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub series: Option<u32>,
-    /// Hash of all that is read of it.
-    pub sha256: String,
-}
-
-/// A worklist: its folders as seen from that of the session, and the case that is open.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListRef {
-    /// Results.
-    pub results: String,
-    /// Images, where they were chosen or found.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub images: Option<String>,
-    /// References, where they were chosen or found.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub references: Option<String>,
-    /// The case that is open, by its name in the list.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub case: Option<String>,
-}
-
-impl ListRef {
-    fn folders(&mut self) -> impl Iterator<Item = &mut String> {
-        [Some(&mut self.results), self.images.as_mut(), self.references.as_mut()]
-            .into_iter()
-            .flatten()
-    }
-}
-
-/// A model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelRef {
-    /// Its name.
-    pub name: String,
-    /// Hash of its weights.
-    pub weights_sha256: String,
-}
-
-/// How an image is looked at.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the window")]
-pub struct ViewPart {
-    /// The place that is shown, in RAS millimeters.
-    pub crosshair_mm: [f64; 3],
-    /// Which planes are seen.
-    pub layout: Layout,
-    /// The plane that is large.
-    pub focus: String,
-    /// Zoom and shift of each plane.
-    pub panes: [(f32, [f32; 2]); 3],
-    /// Middle and width of the window.
-    pub window: [f64; 2],
-    /// Whether black is white.
-    pub inverted: bool,
-    /// Whether labels are shown.
-    pub labels: bool,
-    /// How opaque they are.
-    pub opacity: f32,
-    /// Filled, outlined or both.
-    pub drawn: Drawn,
-    /// Whether doubt is shown.
-    pub doubt: bool,
-    /// Whether crosshair, letters and scale are drawn.
-    pub annotations: bool,
-}
-
-/// How a label looks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClassPart {
-    /// Number, name and color.
-    #[serde(flatten)]
-    pub look: LabelLook,
-    /// Whether it is shown.
-    pub visible: bool,
-}
 
 /// A session whose files are there and are what they were.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,64 +30,7 @@ pub struct Resolved {
     pub worklist: Option<Sources>,
 }
 
-/// Whether a path is that of a session.
-pub fn is_session(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(EXTENSION))
-}
-
 impl SessionFile {
-    /// What is open; paths and hashes are found when it is written. None without an image.
-    pub fn of(state: &State) -> Option<Self> {
-        let image = state.image.as_ref().filter(|image| !image.is_stand_in)?;
-        let whole = |path: &Path| path.to_string_lossy().into_owned();
-        let labels = state.labels.as_ref().filter(|layer| !layer.is_unsaved());
-        let file = |path: &Path| FileRef { file: whole(path), series: None, sha256: String::new() };
-        let labels = labels.and_then(|layer| layer.file.as_deref()).map(file);
-        let reference = state.compare.reference.as_ref();
-        let reference = reference.and_then(|reference| reference.file.as_deref()).map(file);
-        let worklist = state.worklist.as_ref().map(|list| ListRef {
-            results: whole(&list.sources.results),
-            images: list.sources.images.as_deref().map(whole),
-            references: list.sources.references.as_deref().map(whole),
-            case: list.open_case().map(|case| case.name.clone()),
-        });
-        let model = state.models.get(state.model).map(|model| ModelRef {
-            name: model.manifest.name.clone(),
-            weights_sha256: model.manifest.weights.sha256.clone(),
-        });
-        let classes = state.labels.iter().flat_map(|layer| {
-            let visible = layer.classes.iter().map(|class| class.visible);
-            super::settings::looks(layer).into_iter().zip(visible)
-        });
-        Some(Self {
-            lamina_session: FORMAT,
-            about: ABOUT.to_owned(),
-            image: FileRef {
-                file: whole(&image.path),
-                series: image.series,
-                sha256: String::new(),
-            },
-            labels,
-            reference,
-            worklist,
-            model,
-            view: ViewPart {
-                crosshair_mm: state.crosshair_mm,
-                layout: state.layout,
-                focus: state.focus.name().to_owned(),
-                panes: state.panes.map(|pane| (pane.zoom, pane.pan)),
-                window: [state.window.center, state.window.width],
-                inverted: state.inverted,
-                labels: state.overlay.labels,
-                opacity: state.overlay.opacity,
-                drawn: state.overlay.drawn,
-                doubt: state.segment.overlay == Overlay::Doubt,
-                annotations: state.annotations,
-            },
-            classes: classes.map(|(look, visible)| ClassPart { look, visible }).collect(),
-        })
-    }
-
     /// Writes it, with the files as seen from its folder and their hashes.
     ///
     /// # Errors
@@ -312,45 +120,6 @@ impl SessionFile {
         }
         Ok(())
     }
-
-    /// Looks at what is open as the session says.
-    pub fn apply(&self, state: &mut State) {
-        let view = &self.view;
-        state.crosshair_mm = view.crosshair_mm;
-        state.layout = view.layout;
-        let planes = [Plane::Axial, Plane::Coronal, Plane::Sagittal, Plane::Stored];
-        if let Some(plane) = planes.into_iter().find(|plane| plane.name() == view.focus) {
-            state.focus = plane;
-        }
-        state.panes = view.panes.map(|(zoom, pan)| PaneState { zoom: zoom.clamp(0.2, 60.0), pan });
-        state.window = Window { center: view.window[0], width: view.window[1] };
-        state.inverted = view.inverted;
-        state.overlay.labels = view.labels;
-        state.overlay.opacity = view.opacity.clamp(0.0, 1.0);
-        state.overlay.drawn = view.drawn;
-        state.segment.overlay = if view.doubt { Overlay::Doubt } else { Overlay::None };
-        state.annotations = view.annotations;
-        if let Some(model) = &self.model {
-            let same = state.models.iter().position(|choice| {
-                choice.manifest.name == model.name
-                    && choice.manifest.weights.sha256 == model.weights_sha256
-            });
-            state.model = same.unwrap_or(state.model);
-        }
-        if let (Some(list), Some(listed)) = (&mut state.worklist, &self.worklist) {
-            let case = listed.case.as_ref();
-            list.current = case.and_then(|name| list.cases.iter().position(|c| c.name == *name));
-        }
-        if let Some(layer) = &mut state.labels {
-            for class in &self.classes {
-                layer.change_row(class.look.value, |row| {
-                    row.name.clone_from(&class.look.name);
-                    row.color = class.look.color;
-                    row.visible = class.visible;
-                });
-            }
-        }
-    }
 }
 
 impl FileRef {
@@ -374,31 +143,6 @@ impl FileRef {
     }
 }
 
-/// A path below a folder; other ways are not followed.
-fn inside(folder: &Path, name: &str, what: &str) -> Result<PathBuf, String> {
-    let relative = Path::new(name);
-    let is_below = relative.components().all(|part| matches!(part, Component::Normal(_)));
-    if !is_below || name.is_empty() || name.contains('\\') {
-        return Err(format!(
-            "The session names its {what} by a way that leaves its folder, which is not followed: \
-             {name}"
-        ));
-    }
-    Ok(folder.join(relative))
-}
-
-/// A folder of a worklist, which may be that of the session.
-fn resolve_folder(folder: &Path, name: &str) -> Result<PathBuf, String> {
-    let path = if name == HERE { folder.to_owned() } else { inside(folder, name, "worklist")? };
-    if !path.is_dir() {
-        return Err(format!(
-            "A folder of the worklist of this session is missing; put it back: {}",
-            path.display()
-        ));
-    }
-    Ok(path)
-}
-
 fn hash(path: &Path, series: Option<u32>) -> Result<String, String> {
     let files = match series {
         Some(_) => files_read(path, &reading(series)),
@@ -410,35 +154,13 @@ fn hash(path: &Path, series: Option<u32>) -> Result<String, String> {
     files_sha256(&files).map_err(|error| format!("Cannot read: {error}: {}", path.display()))
 }
 
-/// The folder of a file, without detours.
-fn folder_of(path: &Path) -> Result<PathBuf, String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or_else(|| Path::new("."));
-    folder.canonicalize().map_err(|error| format!("No such folder ({error}): {}", folder.display()))
-}
-
-/// The way from a folder to a file below it.
-fn below(folder: &Path, file: &Path) -> Result<String, String> {
-    let absolute = file
-        .canonicalize()
-        .map_err(|error| format!("Cannot find the file again ({error}): {}", file.display()))?;
-    let refuse = || {
-        format!(
-            "A session names files as seen from its own folder; save it in the folder of this file \
-             or above: {}",
-            file.display()
-        )
-    };
-    let relative = absolute.strip_prefix(folder).map_err(|_| refuse())?;
-    let parts: Option<Vec<&str>> =
-        relative.components().map(|part| part.as_os_str().to_str()).collect();
-    let parts = parts.ok_or_else(refuse)?;
-    Ok(if parts.is_empty() { HERE.to_owned() } else { parts.join("/") })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gui::plane::Plane;
+    use crate::gui::session_file::{ABOUT, ClassPart, ViewPart};
+    use crate::gui::settings::LabelLook;
+    use crate::gui::state::{Drawn, Layout, State};
 
     fn session() -> SessionFile {
         SessionFile {
