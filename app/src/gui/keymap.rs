@@ -1,4 +1,4 @@
-//! Which key does what: the list of `command.rs` with what the user changed about it.
+//! Which key does what: the list of `command/entries.rs` with what the user changed about it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Keys to commands, by the list in `command.rs` and what the user changed about it.
+//! Keys to commands, by the list in `command/entries.rs` and what the user changed about it.
 
 use eframe::egui::{self, KeyboardShortcut, Modifiers};
 
