@@ -10,6 +10,9 @@ pub struct Viewing {
     pub padding: Option<Padding>,
     /// Ranges of values worth a look, the first of them first.
     pub windows: Vec<Window>,
+    /// Whether the file does not say where in the patient it lies: what the geometry says of that is
+    /// an assumption, as with projections.
+    pub is_unplaced: bool,
 }
 
 /// Stored numbers, before any rescaling, that mark voxels outside of the picture: in CT often

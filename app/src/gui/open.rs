@@ -28,6 +28,8 @@ pub struct OpenRequest {
     pub as_labels: bool,
     /// Grid of the image that is open.
     pub over: Option<Geometry>,
+    /// What is wrong with the series, as the list said.
+    pub flaws: Vec<String>,
     /// The slices that the window wants to see before all are there.
     pub wanted: Wanted,
 }
@@ -72,6 +74,8 @@ pub struct Opened {
     pub series: Option<u32>,
     /// Whether it is DICOM.
     pub is_dicom: bool,
+    /// What is wrong with it, and was accepted.
+    pub flaws: Vec<String>,
 }
 
 /// Opens everything in the order of the list; what fails is said and the rest goes on.
@@ -224,12 +228,13 @@ fn open_one(
     let volume = read(path, options, watcher, worker)?;
     let geometry = volume.geometry.clone();
     worker.send(OpenEvent::Image(Box::new(Opened {
-        views: PlaneView::all(&volume.geometry),
+        views: PlaneView::all_of(&volume),
         presets: presets(&volume),
         name: case_stem(path),
         path: path.to_owned(),
         series: request.series.filter(|_| path.is_dir()),
         is_dicom: is_dicom(path),
+        flaws: request.flaws.clone(),
         volume: Arc::new(volume),
     })));
     Ok(Some(geometry))

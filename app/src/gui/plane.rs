@@ -5,7 +5,7 @@
 //! head on top. Pages lie along the voxel axes nearest to the patient's, and nothing is resampled:
 //! an oblique volume is shown as it was taken, and says so.
 
-use lamina_io::Geometry;
+use lamina_io::{Geometry, Volume};
 
 pub use crate::montage::Plane;
 
@@ -90,6 +90,14 @@ impl PlaneView {
             None => &[Plane::Stored],
         };
         planes.iter().map(|plane| Self::new(*plane, geometry)).collect()
+    }
+
+    /// Those of an image; one that does not say where in the patient it lies has one page.
+    pub fn all_of(volume: &Volume) -> Vec<Self> {
+        if volume.viewing.is_unplaced && volume.shape()[0] == 1 {
+            return vec![Self::new(Plane::Stored, &volume.geometry)];
+        }
+        Self::all(&volume.geometry)
     }
 
     /// The voxel (i, j, k) at column and row of a slice.

@@ -65,6 +65,7 @@ pub fn presets(volume: &Volume) -> Vec<Preset> {
     let mut presets = Vec::new();
     for (number, window) in (1..).zip(&volume.viewing.windows) {
         let name = window.name.clone().unwrap_or_else(|| format!("From the file {number}"));
+        let name = format!("{name}, {} / {}", window.center, window.width);
         // What the standard calls linear reaches from one end to the other less one.
         let (center, width) = match window.function {
             WindowFunction::Linear => (window.center - 0.5, (window.width - 1.0).max(1.0)),

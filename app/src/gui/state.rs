@@ -45,6 +45,8 @@ pub struct OpenImage {
     pub series: Option<u32>,
     /// Whether it is DICOM, and labels can be written into its study.
     pub is_dicom: bool,
+    /// What is wrong with it, as missing slices that repeat their neighbors.
+    pub flaws: Vec<String>,
     /// Another number for every volume that was opened.
     pub id: u64,
     /// Whether it only stands in for the image that recovered labels belong to.
@@ -173,7 +175,19 @@ pub struct Notice {
     pub is_problem: bool,
     /// Plain sentences.
     pub text: String,
+    /// Since when it is said.
+    pub since: Instant,
 }
+
+impl Notice {
+    /// How long it is still said: problems until somebody takes them away.
+    pub fn left(&self) -> Option<Duration> {
+        (!self.is_problem).then(|| SAID.saturating_sub(self.since.elapsed()))
+    }
+}
+
+/// How long something is said that is no problem.
+const SAID: Duration = Duration::from_secs(20);
 
 /// Something that runs.
 #[derive(Debug, Clone)]
@@ -411,6 +425,11 @@ impl State {
     pub fn has_unsaved_labels(&self) -> bool {
         let offered_again = self.image.as_ref().is_some_and(|image| image.is_stand_in);
         !offered_again && self.labels.as_ref().is_some_and(LabelLayer::is_unsaved)
+    }
+
+    /// Whether a question has to be answered before anything else is done.
+    pub fn is_asked(&self) -> bool {
+        self.asking.is_some() || (self.image.is_some() && !self.unfinished.is_empty())
     }
 
     /// Where `plane` keeps how it is looked at.

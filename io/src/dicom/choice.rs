@@ -62,6 +62,10 @@ pub struct SeriesInfo {
     /// What tells it from other volumes of the same series, as "b-value 50".
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub part: Option<String>,
+    /// What its makers call it, as "t2_tse_tra": to be shown, and never stored, for it is written
+    /// by hand.
+    #[serde(skip)]
+    pub description: Option<String>,
     /// Columns, rows and slices.
     pub shape: [u64; 3],
     /// Between columns, rows and slices, where that is known.

@@ -117,6 +117,7 @@ pub(super) struct Instance {
     pub(super) lookup: Option<Lookup>,
     pub(super) series_uid: String,
     pub(super) series_number: Option<i64>,
+    pub(super) description: Option<String>,
     pub(super) number: Option<i64>,
     pub(super) modality: String,
     pub(super) segmentation: bool,
@@ -173,6 +174,10 @@ impl Instance {
             lookup,
             series_uid: elements.text(tags::SERIES_INSTANCE_UID).unwrap_or_default().into(),
             series_number: elements.integer(tags::SERIES_NUMBER),
+            description: elements
+                .text(tags::SERIES_DESCRIPTION)
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty()),
             number: elements.integer(tags::INSTANCE_NUMBER),
             modality,
             segmentation: is_segmentation(&class),

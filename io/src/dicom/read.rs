@@ -283,6 +283,7 @@ impl Found {
                     _ => "unknown".to_owned(),
                 },
                 part: stack.part.clone(),
+                description: first.description.clone(),
                 shape: [first.format.columns.into(), first.format.rows.into(), slices as u64],
                 spacing_mm: stack.place.as_ref().ok().and_then(Geometry::spacing_mm),
                 flaws: stack.flaws.clone(),

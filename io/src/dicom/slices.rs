@@ -85,6 +85,9 @@ pub(super) fn image(
         viewing: Viewing {
             padding: padding(&instances, &slices, meaning),
             windows: instances[slices[slices.len() / 2].instance].windows.clone(),
+            is_unplaced: slices
+                .iter()
+                .all(|slice| instances[slice.instance].frames[slice.frame].plane.is_none()),
         },
     };
     let mut used = vec![false; instances.len()];

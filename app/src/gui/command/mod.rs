@@ -101,6 +101,7 @@ impl Command {
         match self {
             Self::Open(_) | Self::OpenSeries(_) | Self::OpenLabels(_) => true,
             Self::List(command) => matches!(command, super::worklist::ListCommand::Go(_)),
+            Self::Edit(edit) => matches!(edit, Edit::TakeUp(_)),
             Self::Do(action) => matches!(action, Action::Close | Action::Quit),
             _ => false,
         }

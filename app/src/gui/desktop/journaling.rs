@@ -287,6 +287,7 @@ fn stand_in(found: &Recovery) -> Opened {
     Opened {
         series: None,
         is_dicom: false,
+        flaws: Vec::new(),
         views: PlaneView::all(&volume.geometry),
         presets: vec![Preset { name: "No image".to_owned(), window: BLACK }],
         name: "Unfinished work".to_owned(),

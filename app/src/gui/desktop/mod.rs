@@ -15,6 +15,7 @@ mod segmenting;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use eframe::egui;
 
@@ -27,7 +28,7 @@ use self::listing::Listing;
 use self::remembering::Remembering;
 use self::saving::Saved;
 use self::segmenting::Segmenting;
-use super::command::{Action, Command};
+use super::command::{Action, Command, Edit};
 use super::compare::CompareCommand;
 use super::export::{ExportCommand, What};
 use super::folders::Folders;
@@ -118,6 +119,7 @@ impl Desktop {
         if self.context.set(ctx.clone()).is_ok() {
             view::style::apply(ctx);
         }
+        self.drop_old_notices(ctx);
         self.take_openings();
         self.get_ready();
         self.take_thumbnails();
@@ -237,10 +239,13 @@ impl Desktop {
             }
             Command::OpenSeries(number) => {
                 if let Some(study) = self.state.study.take() {
+                    let chosen = study.series.iter().find(|series| series.number == number);
+                    let flaws = chosen.map(|series| series.flaws.clone()).unwrap_or_default();
                     let paths = vec![study.folder];
                     self.open(OpenRequest {
                         paths,
                         series: Some(number),
+                        flaws,
                         ..OpenRequest::default()
                     });
                 }
@@ -399,6 +404,9 @@ impl Desktop {
         if self.state.asking.take().is_some() {
             return;
         }
+        if self.state.is_asked() {
+            return self.edit(Edit::Later);
+        }
         if self.state.exporting.form.take().is_some() {
             return;
         }
@@ -446,9 +454,20 @@ impl Desktop {
     fn say(&mut self, is_problem: bool, text: String) {
         self.ids += 1;
         self.state.notices.retain(|notice| notice.text != text);
-        self.state.notices.push(Notice { id: self.ids, is_problem, text });
+        let since = Instant::now();
+        self.state.notices.push(Notice { id: self.ids, is_problem, text, since });
         if self.state.notices.len() > 4 {
-            self.state.notices.remove(0);
+            // What is no problem makes room first.
+            let oldest = self.state.notices.iter().position(|notice| !notice.is_problem);
+            self.state.notices.remove(oldest.unwrap_or(0));
+        }
+    }
+
+    /// Takes away what was said long enough, and looks again when the next is.
+    fn drop_old_notices(&mut self, ctx: &egui::Context) {
+        self.state.notices.retain(|notice| notice.left() != Some(Duration::ZERO));
+        if let Some(next) = self.state.notices.iter().filter_map(Notice::left).min() {
+            ctx.request_repaint_after(next);
         }
     }
 

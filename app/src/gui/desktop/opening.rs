@@ -45,6 +45,9 @@ impl Desktop {
                     self.state.opening = None;
                     self.forget_arriving();
                     self.opening_ended();
+                    if self.state.image.is_none() && self.state.unfinished.is_empty() {
+                        self.look_for_journals();
+                    }
                 }
                 News::Event(OpenEvent::Progress(done, total)) => {
                     if let Some(activity) = &mut self.state.opening {
@@ -85,7 +88,12 @@ impl Desktop {
         self.forget_labels();
         self.forget_reference();
         self.ids += 1;
-        let Opened { volume, name, views, presets, path, series, is_dicom } = opened;
+        // What was said of another image is not true of this one.
+        let began = self.state.opening.as_ref().map(|activity| activity.since);
+        self.state
+            .notices
+            .retain(|notice| notice.is_problem || began.is_some_and(|began| notice.since >= began));
+        let Opened { volume, name, views, presets, path, series, is_dicom, flaws } = opened;
         let [depth, height, width] = volume.shape();
         let middle = [width, height, depth].map(|n| (n / 2) as f64);
         let state = &mut self.state;
@@ -107,6 +115,7 @@ impl Desktop {
             path,
             series,
             is_dicom,
+            flaws,
             id: self.ids,
             is_stand_in,
         });

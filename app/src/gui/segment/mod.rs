@@ -173,7 +173,7 @@ pub struct SegmentState {
     /// Whether the card is open.
     pub card: bool,
     /// Slices of the model's plane that are to be segmented again, from 0, both among them.
-    pub range: [usize; 2],
+    pub range: Option<[usize; 2]>,
     /// Whether the pointer draws a box.
     pub drawing: bool,
     /// The box that was drawn.

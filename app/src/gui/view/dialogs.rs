@@ -71,7 +71,7 @@ pub fn study_ui(
                         }
                     });
                 }
-                egui::Grid::new("series").num_columns(6).striped(true).show(ui, |ui| {
+                egui::Grid::new("series").num_columns(7).striped(true).show(ui, |ui| {
                     for (place, series) in study.series.iter().enumerate() {
                         let what = format!("series {}", series.number);
                         thumbnail_ui(ui, state, canvases, place, &what);
@@ -84,6 +84,9 @@ pub fn study_ui(
                             commands.push(Command::OpenSeries(series.number));
                         }
                         ui.label(RichText::new(&series.modality).color(style::BRIGHT));
+                        let words = [series.description.as_deref(), series.part.as_deref()];
+                        let words: Vec<&str> = words.into_iter().flatten().collect();
+                        ui.add(egui::Label::new(words.join(", ")).truncate());
                         let [x, y, z] = series.shape;
                         ui.label(format!("{x} × {y} × {z}"));
                         ui.label(match series.spacing_mm {
@@ -92,14 +95,10 @@ pub fn study_ui(
                         });
                         let problems = series.flaws.join("; ");
                         if problems.is_empty() {
-                            ui.label(series.part.as_deref().unwrap_or_default());
                             ui.end_row();
                             continue;
                         }
                         ui.vertical(|ui| {
-                            if let Some(part) = &series.part {
-                                ui.label(part);
-                            }
                             let text = RichText::new(&problems).color(style::DOUBT);
                             ui.add(egui::Label::new(text).wrap());
                             ui.label(RichText::new(FLAWS).small().color(style::FAINT));
@@ -142,40 +141,38 @@ fn thumbnail_ui(ui: &mut Ui, state: &State, canvases: &mut Canvases, place: usiz
 }
 
 /// What opening a flawed series means.
-const FLAWS: &str = "Opened as an even stack: missing slices repeat their neighbors";
+pub const FLAWS: &str = "Opened as an even stack: missing slices repeat their neighbors";
 
 /// Asks before labels are lost that are in no file.
 pub fn unsaved_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>) {
     let (Some(_), Some(layer)) = (&state.asking, &state.labels) else { return };
-    egui::Window::new("Labels are not saved")
-        .anchor(Align2::CENTER_CENTER, vec2(0.0, -60.0))
-        .collapsible(false)
-        .resizable(false)
-        .show(ctx, |ui| {
-            ui.label(format!("The labels from {} are in no file yet.", layer.origin));
-            ui.add_space(8.0);
-            ui.horizontal(|ui| {
-                if ui.button("Save first…").clicked() {
-                    commands.push(Command::LoseLabels(false));
-                    commands.push(Command::Do(Action::SaveLabels));
-                }
-                let in_list = state.worklist.as_ref().is_some_and(|list| list.current.is_some());
-                if in_list
-                    && ui
-                        .button("Save and go on")
-                        .on_hover_text("Into the folder corrected, beside the labels of the case")
-                        .clicked()
-                {
-                    commands.push(Command::List(ListCommand::SaveAndGoOn));
-                }
-                if ui.button("Discard labels").clicked() {
-                    commands.push(Command::LoseLabels(true));
-                }
-                if ui.button("Go back").clicked() {
-                    commands.push(Command::LoseLabels(false));
-                }
-            });
+    egui::Modal::new(egui::Id::unique("unsaved")).show(ctx, |ui| {
+        ui.label(RichText::new("Labels are not saved").size(16.0).color(style::BRIGHT));
+        ui.add_space(4.0);
+        ui.label(format!("The labels from {} are in no file yet.", layer.origin));
+        ui.add_space(8.0);
+        ui.horizontal(|ui| {
+            if ui.button("Save first…").clicked() {
+                commands.push(Command::LoseLabels(false));
+                commands.push(Command::Do(Action::SaveLabels));
+            }
+            let in_list = state.worklist.as_ref().is_some_and(|list| list.current.is_some());
+            if in_list
+                && ui
+                    .button("Save and go on")
+                    .on_hover_text("Into the folder corrected, beside the labels of the case")
+                    .clicked()
+            {
+                commands.push(Command::List(ListCommand::SaveAndGoOn));
+            }
+            if ui.button("Discard labels").clicked() {
+                commands.push(Command::LoseLabels(true));
+            }
+            if ui.button("Go back").clicked() {
+                commands.push(Command::LoseLabels(false));
+            }
         });
+    });
 }
 
 /// What is done with a path that was typed or chosen.

@@ -2,7 +2,7 @@
 
 use eframe::egui::{self, KeyboardShortcut, Modifiers};
 
-use crate::gui::command::{Command, ENTRIES, Key, Shortcut};
+use crate::gui::command::{Action, Command, ENTRIES, Key, Shortcut};
 use crate::gui::keymap::{Asking, KeyCommand};
 use crate::gui::state::State;
 
@@ -13,6 +13,11 @@ pub fn pressed(ctx: &egui::Context, state: &State) -> Vec<Command> {
     }
     if state.typed_path.is_some() || ctx.text_edit_focused() {
         return Vec::new(); // somebody types
+    }
+    if state.is_asked() {
+        let escape =
+            |input: &mut egui::InputState| input.consume_key(Modifiers::NONE, egui::Key::Escape);
+        return ctx.input_mut(escape).then_some(Command::Do(Action::Cancel)).into_iter().collect();
     }
     let is_chosen = ctx.egui_wants_keyboard_input();
     let mut commands = Vec::new();

@@ -212,7 +212,10 @@ fn again_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
         let mut push = |command: SegmentCommand| commands.push(Command::Segment(command));
         ui.add_enabled_ui(idle, |ui| {
             ui.horizontal(|ui| {
-                let range = range_ui(ui, "Slices", state.segment.range, view.slice.len);
+                // The slice in view, until others are asked for.
+                let here = state.slice(plane).unwrap_or_default();
+                let chosen = state.segment.range.unwrap_or([here; 2]);
+                let range = range_ui(ui, "Slices", chosen, view.slice.len);
                 if let Some(range) = range {
                     push(SegmentCommand::Range(range));
                 }
@@ -222,7 +225,7 @@ fn again_ui(ui: &mut Ui, state: &State, commands: &mut Vec<Command>) {
                     egui::WidgetInfo::labeled(egui::Role::Button, idle, tip.clone())
                 });
                 if run.clicked() {
-                    push(SegmentCommand::Slices(state.segment.range));
+                    push(SegmentCommand::Slices(range.unwrap_or(chosen)));
                 }
             });
             box_ui(ui, state, &mut push);

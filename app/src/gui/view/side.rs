@@ -2,9 +2,10 @@
 
 use eframe::egui::{self, Color32, Rect, RichText, Ui};
 
+use super::dialogs::FLAWS;
 use super::{labels, model, style};
 use crate::gui::command::Command;
-use crate::gui::plane::PlaneView;
+use crate::gui::plane::{Plane, PlaneView};
 use crate::gui::shades::Window;
 use crate::gui::state::{Layout, State};
 
@@ -74,7 +75,11 @@ fn facts_ui(ui: &mut Ui, state: &State) {
     let mut rows = vec![("Voxels", format!("{width} × {height} × {depth}"))];
     if let Some([x, y, z]) = volume.geometry.spacing_mm() {
         rows.push(("Spacing", format!("{x:.3} × {y:.3} × {z:.3} mm")));
-        rows.push(("Axes run to", volume.geometry.orientation()));
+        if image.views.iter().all(|view| view.plane != Plane::Stored) {
+            rows.push(("Axes run to", volume.geometry.orientation()));
+        } else {
+            rows.push(("Place", "not said by the file".to_owned()));
+        }
     } else {
         rows.push(("Spacing", "not known, in pixels".to_owned()));
     }
@@ -92,6 +97,10 @@ fn facts_ui(ui: &mut Ui, state: &State) {
             ui.end_row();
         }
     });
+    if !image.flaws.is_empty() {
+        let text = format!("{}. {FLAWS}.", image.flaws.join("; "));
+        ui.add(egui::Label::new(RichText::new(text).color(style::DOUBT)).wrap());
+    }
 }
 
 /// What is known of the image, in the pane that no plane needs, and what the pointer does.

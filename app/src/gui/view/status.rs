@@ -4,6 +4,7 @@ use eframe::egui::{self, Ui};
 
 use super::style;
 use crate::gui::command::{Action, Command};
+use crate::gui::plane::Plane;
 use crate::gui::state::{Activity, RESEARCH_USE, State};
 
 /// Draws the line.
@@ -57,9 +58,10 @@ pub fn readout(state: &State) -> Option<String> {
     };
     let geometry = &image.volume.geometry;
     let mm = geometry.ras_from_index().apply([i as f64, j as f64, k as f64]);
+    let is_placed = image.views.iter().all(|view| view.plane != Plane::Stored);
     let position = match geometry.spacing_mm() {
-        Some(_) => format!("{}   ", position(mm)),
-        None => String::new(),
+        Some(_) if is_placed => format!("{}   ", position(mm)),
+        _ => String::new(),
     };
     let value = image.volume.value([k, j, i]);
     let value = match image.volume.modality.as_ref().map(lamina_io::Modality::name) {

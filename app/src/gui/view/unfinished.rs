@@ -1,6 +1,6 @@
 //! Work that was not finished: offered where it belongs.
 
-use eframe::egui::{self, Align2, RichText, Ui, vec2};
+use eframe::egui::{self, RichText, Ui, vec2};
 
 use super::style;
 use crate::gui::command::{Command, Edit};
@@ -15,11 +15,13 @@ pub fn offer_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>)
     if state.unfinished.is_empty() {
         return;
     }
-    egui::Window::new("Unfinished work on this image")
-        .anchor(Align2::CENTER_CENTER, vec2(0.0, -60.0))
-        .collapsible(false)
-        .resizable(false)
-        .show(ctx, |ui| {
+    egui::Modal::new(egui::Id::unique("unfinished")).show(ctx, |ui| {
+        ui.set_width(400.0);
+        ui.vertical_centered(|ui| {
+            ui.label(
+                RichText::new("Unfinished work on this image").size(16.0).color(style::BRIGHT),
+            );
+            ui.add_space(4.0);
             ui.label("Labels were corrected and not saved before the program ended.");
             ui.add_space(6.0);
             rows_ui(ui, state, commands);
@@ -28,6 +30,7 @@ pub fn offer_ui(ctx: &egui::Context, state: &State, commands: &mut Vec<Command>)
                 commands.push(Command::Edit(Edit::Later));
             }
         });
+    });
 }
 
 /// Lists it where no image is open.

@@ -79,9 +79,9 @@ impl Desktop {
             }
             SegmentCommand::AddBundle(path) => self.add_bundle(path),
             SegmentCommand::Card => state.card = !state.card,
-            SegmentCommand::Range(range) => state.range = range,
+            SegmentCommand::Range(range) => state.range = Some(range),
             SegmentCommand::Slices(range) => {
-                state.range = range;
+                state.range = None; // the next one is in view again
                 self.segment_slices(range);
             }
             SegmentCommand::DrawBox => state.drawing = !state.drawing,
@@ -221,8 +221,6 @@ impl Desktop {
             return;
         }
         self.segmenting.image = id;
-        let plane = self.state.model_plane();
-        let slice = plane.and_then(|plane| self.state.slice(plane)).unwrap_or(0);
         let segment = &mut self.state.segment;
         segment.probability = None;
         if matches!(segment.overlay, Overlay::Probability(_)) {
@@ -231,7 +229,7 @@ impl Desktop {
         segment.found.clear();
         segment.region = None;
         segment.drawing = false;
-        segment.range = [slice; 2];
+        segment.range = None;
     }
 
     /// Whether what runs makes labels.
