@@ -320,7 +320,7 @@ impl Desktop {
     /// Why labels were not changed, and what to do.
     fn explain(&self, error: &EditError) -> String {
         let advice = match error {
-            EditError::Locked { .. } => "Unlock it in the table of labels to change it.",
+            EditError::Locked { .. } => "Its padlock is in the table of labels.",
             EditError::Stale => "The labels changed meanwhile: do it again.",
             EditError::NoSecond => "Open a reference first.",
             _ if self.state.tools.over != PaintOver::Anything => {

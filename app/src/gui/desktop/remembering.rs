@@ -141,8 +141,10 @@ impl Desktop {
         }
         let models: Vec<String> =
             state.models.iter().map(|model| model.manifest.name.clone()).collect();
-        if let Some(layer) = &mut state.labels {
-            let (id, key) = (layer.revision()[0], label_set_key(layer, &models));
+        if let Some(layer) = &mut state.labels
+            && let Some(key) = label_set_key(layer, &models)
+        {
+            let id = layer.revision()[0];
             match &memory.labels {
                 Some((known, same, first)) if (*known, same) == (id, &key) => {
                     let looks = looks(layer);

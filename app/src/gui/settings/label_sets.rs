@@ -19,14 +19,10 @@ pub struct LabelLook {
     pub color: [u8; 3],
 }
 
-/// What labels are remembered under: the model that they are of, or their numbers. The name of a
-/// file is not part of it.
-pub fn label_set_key(layer: &LabelLayer, models: &[String]) -> String {
-    if models.contains(&layer.origin) {
-        return format!("model {}", layer.origin);
-    }
-    let values: Vec<String> = layer.classes.iter().map(|class| class.value.to_string()).collect();
-    format!("labels {}", values.join(" "))
+/// What labels are remembered under: the model that they are of. Numbers alone say nothing of
+/// what they mean, so labels of files and of the hand are not remembered.
+pub fn label_set_key(layer: &LabelLayer, models: &[String]) -> Option<String> {
+    models.contains(&layer.origin).then(|| format!("model {}", layer.origin))
 }
 
 /// How the labels look now.
