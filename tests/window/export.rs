@@ -420,7 +420,8 @@ fn the_next_window_looks_at_the_modality_as_the_last_one_did() {
     assert_ne!(radius_mm, lamina::gui::tools::Tools::default().radius_mm);
     let image = state.image.as_ref().unwrap();
     assert_eq!(state.window, image.presets[all].window);
-    assert_eq!(state.labels.as_ref().unwrap().class(2).unwrap().color, [9, 8, 7]);
+    // Label 2 of a file may be anything: only what a model's labels are called and look like stays.
+    assert_ne!(state.labels.as_ref().unwrap().class(2).unwrap().color, [9, 8, 7]);
     assert_eq!(notices(&window), Vec::<String>::new());
     quit(window);
 

@@ -78,8 +78,8 @@ pub fn run(start: Start) -> eframe::Result {
     let viewport = egui::ViewportBuilder::default()
         .with_title("Lamina")
         .with_app_id("lamina")
-        .with_inner_size([1200.0, 900.0])
-        .with_min_inner_size([640.0, 480.0])
+        .with_inner_size([1200.0, 860.0])
+        .with_min_inner_size([560.0, 400.0])
         .with_drag_and_drop(true);
     let mut options = eframe::NativeOptions { viewport, ..eframe::NativeOptions::default() };
     // A shade on the screen is the shade of its value, and no noise around it.

@@ -55,7 +55,7 @@ impl Desktop {
             Edit::Lock(value, _) => self.state.tools.locked.remove(value),
             Edit::TakeUp(path) => self.take_up(path),
             Edit::Discard(path) => self.discard(path),
-            Edit::Later => self.state.unfinished.clear(),
+            Edit::Later => self.leave_for_later(),
         }
     }
 

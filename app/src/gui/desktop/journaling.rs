@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use lamina_edit::{Ending, ImageId, Journal, JournalError, Recovery, find_journals};
 use lamina_io::{Rescale, Volume, Voxels};
@@ -15,6 +16,10 @@ use crate::gui::open::Opened;
 use crate::gui::plane::PlaneView;
 use crate::gui::shades::{Preset, Window};
 use crate::gui::tools::{Tool, Unfinished};
+
+/// How often, and after how long, it is looked again at journals that somebody writes.
+const DYING_TRIES: usize = 8;
+const DYING: Duration = Duration::from_millis(400);
 
 /// What jobs about journals answer.
 pub(super) enum JournalEvent {
@@ -35,6 +40,8 @@ pub(super) struct Journaling {
     beginning: Option<Job<JournalEvent>>,
     taking_up: Option<Job<JournalEvent>>,
     image: Option<ImageId>,
+    /// Whether it is known which image is open.
+    is_known: bool,
     /// Said once that no journal can be written.
     complained: bool,
     /// Labels that are put away, with what of their journals waits to be written.
@@ -59,6 +66,7 @@ impl Desktop {
     /// Finds out which image is open and what was not finished, on it or, without one, at all.
     pub(super) fn look_for_journals(&mut self) {
         self.journaling.image = None;
+        self.journaling.is_known = false;
         self.state.unfinished.clear();
         let Some(folder) = self.folders.journals.clone() else { return };
         let image = self.state.image.as_ref().filter(|image| !image.is_stand_in);
@@ -69,7 +77,15 @@ impl Desktop {
             move |worker| {
                 let id = volume.as_deref().map(ImageId::of);
                 drop(volume);
-                worker.send(JournalEvent::Known(id, unfinished(&folder, id)));
+                // A program that was killed just now may hold its journal for a moment.
+                for _ in 0..DYING_TRIES {
+                    let (found, in_use) = unfinished(&folder, id);
+                    worker.send(JournalEvent::Known(id, found));
+                    if !in_use || worker.stopped() {
+                        return;
+                    }
+                    std::thread::sleep(DYING);
+                }
             },
         ));
     }
@@ -84,7 +100,8 @@ impl Desktop {
                 && (session.undoable().is_some() || self.state.tools.tool != Tool::Crosshair)
         };
         let journaling = &self.journaling;
-        if journaling.beginning.is_some() || journaling.looking.is_some() || journaling.complained {
+        let is_unknown = journaling.looking.is_some() && !journaling.is_known;
+        if journaling.beginning.is_some() || is_unknown || journaling.complained {
             return;
         }
         let Some(layer) = self.state.labels.as_ref().filter(|layer| wanted(layer)) else { return };
@@ -117,6 +134,7 @@ impl Desktop {
             match event {
                 JournalEvent::Known(id, found) => {
                     self.journaling.image = id;
+                    self.journaling.is_known = true;
                     self.state.unfinished = found;
                 }
                 JournalEvent::Begun(Ok(journal)) => self.write_journal(journal),
@@ -173,8 +191,15 @@ impl Desktop {
         }
     }
 
+    /// Leaves unfinished work for another time.
+    pub(super) fn leave_for_later(&mut self) {
+        self.journaling.looking = None;
+        self.state.unfinished.clear();
+    }
+
     /// Goes on with the work that a journal has: over the image that is open, or a stand-in.
     pub(super) fn take_up(&mut self, path: PathBuf) {
+        self.journaling.looking = None;
         let image = self.state.image.as_ref().filter(|image| !image.is_stand_in);
         let image = image.map(|image| image.volume.clone());
         self.journaling.taking_up = Some(Job::start(
@@ -194,6 +219,7 @@ impl Desktop {
 
     /// Marks the work that a journal has as not wanted. The journal stays, as the audit trail.
     pub(super) fn discard(&mut self, path: PathBuf) {
+        self.journaling.looking = None;
         self.state.unfinished.retain(|found| found.path != path);
         self.journaling.taking_up = Some(Job::start(
             self.wake(),
@@ -234,17 +260,21 @@ impl Desktop {
     }
 }
 
-/// Journals of an image, or of any, with work that no file has; newest first.
-fn unfinished(folder: &Path, image: Option<ImageId>) -> Vec<Unfinished> {
-    let found = find_journals(folder).unwrap_or_default().into_iter();
-    found
+/// Journals of an image, or of any, with work that no file has, newest first; and whether others
+/// are being written.
+fn unfinished(folder: &Path, image: Option<ImageId>) -> (Vec<Unfinished>, bool) {
+    let found = find_journals(folder).unwrap_or_default();
+    let in_use = found.iter().any(|journal| journal.in_use);
+    let unfinished = found
+        .into_iter()
         .filter(|journal| !journal.in_use)
         .filter_map(|journal| {
             Some(Unfinished { path: journal.path, summary: journal.summary.ok()? })
         })
         .filter(|found| !found.summary.finished && found.summary.steps > 0)
         .filter(|found| image.is_none() || found.summary.image == image)
-        .collect()
+        .collect();
+    (unfinished, in_use)
 }
 
 fn take_up(

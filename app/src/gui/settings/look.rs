@@ -128,7 +128,11 @@ impl Settings {
             }
             _ => {}
         }
-        state.layout = look.layout;
+        // Side by side is for a comparison, not for the next image.
+        state.layout = match look.layout {
+            Layout::Beside => Layout::Four,
+            layout => layout,
+        };
         if (0.0..=1.0).contains(&look.opacity) {
             state.overlay.opacity = look.opacity;
         }

@@ -29,7 +29,7 @@ pub struct Settings {
     pub format: u32,
     /// By modality: `ct`, `mr`, `rgb`, `other` or `unknown`.
     pub modalities: BTreeMap<String, Look>,
-    /// By what the labels are: `model NAME`, or `labels` and their numbers.
+    /// By what the labels are: `model NAME`.
     pub label_sets: BTreeMap<String, Vec<LabelLook>>,
     /// Keys that were changed, by action.
     pub keys: BTreeMap<String, String>,

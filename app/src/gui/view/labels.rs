@@ -85,6 +85,7 @@ fn row_ui(
         None => format!("{} px", layer.count(value)),
     };
     ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+        ui.add_space(ui.spacing().scroll.bar_width); // which may lie over the edge
         let locked = state.tools.locked.contains(value);
         let tip = format!("{} {}", if locked { "Unlock" } else { "Lock" }, class.name);
         if padlock_ui(ui, locked, &tip).clicked() {
