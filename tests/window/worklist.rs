@@ -148,6 +148,9 @@ fn labels_that_were_corrected_are_asked_about_and_kept_beside_the_others() {
     settle(&mut window);
     let mask = sandbox.path(&format!("masks/{}.nii.gz", order[0]));
     let before = std::fs::read(&mask).unwrap();
+    window.key_press_modifiers(Modifiers::SHIFT, Key::A);
+    settle(&mut window);
+    window.get_by_label("1 to do, 1 accepted, 0 flagged");
     let erase = lamina_edit::Paste {
         start: [0; 3],
         labels: std::sync::Arc::new(ndarray::Array3::zeros([20, 20, 20])),
@@ -157,6 +160,8 @@ fn labels_that_were_corrected_are_asked_about_and_kept_beside_the_others() {
     layer.edit(|session| session.apply(&lamina_edit::Operation::Paste(erase))).unwrap();
     let corrected = layer.labels().clone();
     settle(&mut window);
+    // What was accepted are no longer these labels.
+    window.get_by_label("2 to do, 0 accepted, 0 flagged");
     window.key_press_modifiers(Modifiers::SHIFT, Key::N);
     window.run_steps(3);
     assert_eq!(window.state().state.image.as_ref().unwrap().name, order[0]);

@@ -38,6 +38,8 @@ pub(super) struct Listing {
     undecided: BTreeMap<String, Decision>,
     /// Where they belong.
     folder: PathBuf,
+    /// The labels that were accepted: their layer and its last step.
+    accepted: Option<(u64, u64)>,
     /// What the user wants once the labels are saved.
     after_saving: Option<Command>,
 }
@@ -74,6 +76,7 @@ impl Desktop {
         self.take_scan();
         self.take_numbers();
         self.take_corrected();
+        self.doubt_what_was_accepted();
         self.store_decisions();
         if let Some(job) = &self.listing.checking {
             match job.news() {
@@ -298,9 +301,26 @@ impl Desktop {
             return self.notice("Open a case of the list first.");
         };
         case.decision = if case.decision == decision { Decision::ToDo } else { decision };
+        let accepted = case.decision == Decision::Accepted;
+        let layer = self.state.labels.as_ref().filter(|_| accepted);
+        self.listing.accepted = layer.map(|layer| (layer.revision()[0], layer.step()));
         self.listing.undecided.insert(case.name.clone(), case.decision);
         self.listing.folder.clone_from(&list.sources.results);
         self.store_decisions();
+    }
+
+    /// A case whose labels were changed since they were accepted is to be decided about again.
+    fn doubt_what_was_accepted(&mut self) {
+        let now = self.state.labels.as_ref().map(|layer| (layer.revision()[0], layer.step()));
+        let (Some((layer, step)), Some((accepted, at))) = (now, self.listing.accepted) else {
+            return;
+        };
+        if layer != accepted {
+            self.listing.accepted = None; // another case is open
+        } else if step != at {
+            self.decide(Decision::Accepted); // once more takes it back
+            self.notice("The labels were changed: the case is to be decided about again.");
+        }
     }
 
     /// Stores decisions, one file after the other.
