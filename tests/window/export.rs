@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use eframe::egui::{self, Key, Modifiers, vec2};
-use egui_kittest::Harness;
+use eframe::egui::{self, Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use lamina::gui::command::{Action, Command};
 use lamina::gui::desktop::Desktop;
@@ -16,7 +15,7 @@ use lamina::gui::worklist::ListCommand;
 use lamina_edit::{Brush, BrushShape};
 use lamina_io::{DicomScan, LabelVolume, ReadOptions, read_labels, read_segmentation};
 
-use super::{Window, click, notices, sample, settle, window};
+use super::{Window, click, notices, sample, settle, show, window};
 use crate::journeys::privacy::{files_below, secrets_in, unpacked, write_scan};
 use crate::support::Sandbox;
 
@@ -375,15 +374,7 @@ fn no_file_tells_who_the_patient_is() {
 fn window_with(paths: &[PathBuf], settings: &Path) -> Window {
     let file = SettingsFile::at(settings.to_owned());
     let desktop = Desktop::new(models(), paths.to_vec()).with_settings(file);
-    let mut window = Harness::builder().with_size(vec2(1200.0, 900.0)).build_ui_state(
-        |ui, desktop: &mut Desktop| {
-            desktop.logic(ui.ctx());
-            desktop.ui(ui);
-        },
-        desktop,
-    );
-    settle(&mut window);
-    window
+    show(desktop)
 }
 
 fn quit(mut window: Window) {

@@ -13,8 +13,8 @@ use super::arriving::{Arriving, Wanted, Watcher};
 use super::job::Worker;
 use super::labels::{LabelLayer, onto_grid};
 use super::plane::PlaneView;
-use super::shades::{Preset, presets};
-use super::state::Study;
+use super::shades::presets;
+use super::state::{OpenImage, Study};
 use super::worklist::scan::has_records;
 
 /// What to open.
@@ -42,7 +42,7 @@ pub enum OpenEvent {
     /// The slices of an image that are there.
     Arriving(Box<Arriving>),
     /// An image.
-    Image(Box<Opened>),
+    Image(Box<OpenImage>),
     /// Labels on the grid of the image.
     Labels(Box<LabelLayer>),
     /// A second file of labels: what the first are compared with.
@@ -55,27 +55,6 @@ pub enum OpenEvent {
     Notice(String),
     /// It did not work.
     Failed(String),
-}
-
-/// An image with what is found out about it once.
-#[derive(Debug)]
-pub struct Opened {
-    /// Its voxels.
-    pub volume: Arc<Volume>,
-    /// What to call it.
-    pub name: String,
-    /// Its pages.
-    pub views: Vec<PlaneView>,
-    /// Windows to look through.
-    pub presets: Vec<Preset>,
-    /// Where it came from.
-    pub path: PathBuf,
-    /// Which series of a folder it is.
-    pub series: Option<u32>,
-    /// Whether it is DICOM.
-    pub is_dicom: bool,
-    /// What is wrong with it, and was accepted.
-    pub flaws: Vec<String>,
 }
 
 /// Opens everything in the order of the list; what fails is said and the rest goes on.
@@ -227,7 +206,7 @@ fn open_one(
     let watcher = over.is_none().then(|| Watcher::new(case_stem(path), request.wanted.clone()));
     let volume = read(path, options, watcher, worker)?;
     let geometry = volume.geometry.clone();
-    worker.send(OpenEvent::Image(Box::new(Opened {
+    worker.send(OpenEvent::Image(Box::new(OpenImage {
         views: PlaneView::all_of(&volume),
         presets: presets(&volume),
         name: case_stem(path),
@@ -235,6 +214,8 @@ fn open_one(
         series: request.series.filter(|_| path.is_dir()),
         is_dicom: is_dicom(path),
         flaws: request.flaws.clone(),
+        id: 0,
+        is_stand_in: false,
         volume: Arc::new(volume),
     })));
     Ok(Some(geometry))

@@ -28,7 +28,7 @@ use super::worklist::Worklist;
 /// Said wherever users of such tools expect it.
 pub const RESEARCH_USE: &str = "Research use only, not for clinical decisions";
 
-/// The volume that is open.
+/// An image with what is found out about it once, by the job that opens it.
 #[derive(Debug, Clone)]
 pub struct OpenImage {
     /// Its voxels.
@@ -47,7 +47,7 @@ pub struct OpenImage {
     pub is_dicom: bool,
     /// What is wrong with it, as missing slices that repeat their neighbors.
     pub flaws: Vec<String>,
-    /// Another number for every volume that was opened.
+    /// Another number for every volume that is shown; 0 until then.
     pub id: u64,
     /// Whether it only stands in for the image that recovered labels belong to.
     pub is_stand_in: bool,

@@ -3,7 +3,6 @@
 use super::Desktop;
 use crate::gui::arriving::Arriving;
 use crate::gui::job::{Job, News};
-use crate::gui::open::Opened;
 use crate::gui::state::{OpenImage, Study};
 use crate::gui::thumbnails::thumbnails;
 
@@ -52,7 +51,7 @@ impl Desktop {
     }
 
     /// Says so where an image takes the place of another.
-    pub(super) fn say_what_is_replaced(&mut self, opened: &Opened) {
+    pub(super) fn say_what_is_replaced(&mut self, opened: &OpenImage) {
         if self.state.worklist.is_some() {
             return; // one case after the other is what was asked for
         }

@@ -12,9 +12,9 @@ use ndarray::Array3;
 use super::Desktop;
 use crate::gui::job::{Job, News};
 use crate::gui::labels::LabelLayer;
-use crate::gui::open::Opened;
 use crate::gui::plane::PlaneView;
 use crate::gui::shades::{Preset, Window};
+use crate::gui::state::OpenImage;
 use crate::gui::tools::{Tool, Unfinished};
 
 /// How often, and after how long, it is looked again at journals that somebody writes.
@@ -28,7 +28,7 @@ pub(super) enum JournalEvent {
     /// A journal begins.
     Begun(Result<Journal, JournalError>),
     /// Work to go on with, over a stand-in where no image is open; something to say.
-    TakenUp(Box<(LabelLayer, Option<Opened>, String)>),
+    TakenUp(Box<(LabelLayer, Option<OpenImage>, String)>),
     /// It did not work.
     Failed(String),
 }
@@ -148,7 +148,7 @@ impl Desktop {
                 JournalEvent::TakenUp(taken) => {
                     let (layer, stand_in, said) = *taken;
                     if let Some(opened) = stand_in {
-                        self.show(opened, true);
+                        self.show(opened);
                     }
                     self.forget_labels();
                     self.state.labels = Some(layer);
@@ -280,7 +280,7 @@ fn unfinished(folder: &Path, image: Option<ImageId>) -> (Vec<Unfinished>, bool) 
 fn take_up(
     path: &Path,
     image: Option<Arc<Volume>>,
-) -> Result<(LabelLayer, Option<Opened>, String), JournalError> {
+) -> Result<(LabelLayer, Option<OpenImage>, String), JournalError> {
     let found = Recovery::open(path)?;
     let steps = found.steps().len();
     let lost = match found.ending() {
@@ -309,15 +309,17 @@ fn take_up(
 const BLACK: Window = Window { center: 1.0, width: 1.0 };
 
 /// An image without anything on it, where labels can be seen.
-fn stand_in(found: &Recovery) -> Opened {
+fn stand_in(found: &Recovery) -> OpenImage {
     let geometry = found.geometry().clone();
     let voxels = Voxels::U8(Array3::zeros(geometry.shape()));
     let volume = Volume::new(voxels, Rescale::IDENTITY, geometry)
         .expect("the labels of a journal fit their geometry");
-    Opened {
+    OpenImage {
         series: None,
         is_dicom: false,
         flaws: Vec::new(),
+        id: 0,
+        is_stand_in: true,
         views: PlaneView::all(&volume.geometry),
         presets: vec![Preset { name: "No image".to_owned(), window: BLACK }],
         name: "Unfinished work".to_owned(),

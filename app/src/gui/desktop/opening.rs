@@ -5,7 +5,7 @@ use lamina_edit::LabelSet;
 use super::Desktop;
 use crate::gui::arriving::Incoming;
 use crate::gui::job::{Job, News};
-use crate::gui::open::{OpenEvent, OpenRequest, Opened, open};
+use crate::gui::open::{OpenEvent, OpenRequest, open};
 use crate::gui::plane::Plane;
 use crate::gui::session_file::is_session;
 use crate::gui::shades::Window;
@@ -57,7 +57,7 @@ impl Desktop {
                 News::Event(OpenEvent::Image(opened)) => {
                     self.say_what_is_replaced(&opened);
                     let place = self.place_while_arriving();
-                    self.show(*opened, false);
+                    self.show(*opened);
                     if let Some(place) = place {
                         self.state.crosshair_mm = place;
                     }
@@ -84,7 +84,7 @@ impl Desktop {
     }
 
     /// Shows an image, or what only stands in for one.
-    pub(super) fn show(&mut self, opened: Opened, is_stand_in: bool) {
+    pub(super) fn show(&mut self, image: OpenImage) {
         self.forget_labels();
         self.forget_reference();
         self.ids += 1;
@@ -93,32 +93,22 @@ impl Desktop {
         self.state
             .notices
             .retain(|notice| notice.is_problem || began.is_some_and(|began| notice.since >= began));
-        let Opened { volume, name, views, presets, path, series, is_dicom, flaws } = opened;
-        let [depth, height, width] = volume.shape();
+        let [depth, height, width] = image.volume.shape();
         let middle = [width, height, depth].map(|n| (n / 2) as f64);
         let state = &mut self.state;
-        state.crosshair_mm = volume.geometry.ras_from_index().apply(middle);
-        state.window = presets.first().map_or(Window { center: 0.5, width: 1.0 }, |p| p.window);
+        state.crosshair_mm = image.volume.geometry.ras_from_index().apply(middle);
+        let preset = image.presets.first();
+        state.window = preset.map_or(Window { center: 0.5, width: 1.0 }, |p| p.window);
         state.inverted = false;
         state.panes = [PaneState::default(); 3];
-        state.focus = views.first().map_or(Plane::Axial, |view| view.plane);
+        state.focus = image.views.first().map_or(Plane::Axial, |view| view.plane);
         state.hover = None;
         state.tools.draft = None;
         state.tools.tolerance = 0.0;
         state.tools.values = [0.0; 2];
         state.tools.locked = LabelSet::EMPTY;
-        state.image = Some(OpenImage {
-            volume,
-            name,
-            views,
-            presets,
-            path,
-            series,
-            is_dicom,
-            flaws,
-            id: self.ids,
-            is_stand_in,
-        });
+        let is_stand_in = image.is_stand_in;
+        state.image = Some(OpenImage { id: self.ids, ..image });
         if !is_stand_in {
             self.look_for_journals();
         }
