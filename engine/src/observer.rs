@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ndarray::{Array2, Array3};
 use serde::Serialize;
 
 /// Who wants to hear how a long run goes, and may end it.
@@ -124,6 +125,19 @@ pub enum Event {
         /// Share of that time in which the optimizer waited for data.
         waiting_for_data: f64,
     },
+    /// The held-out cases were measured, case by case.
+    Validated {
+        /// The epoch whose weights were measured, from 1.
+        epoch: usize,
+        /// Every held-out case.
+        cases: Vec<CaseDice>,
+        /// IoU of every class, the first too, over all voxels of all held-out cases together: what
+        /// street scenes are measured by. Never the mean of anything per case.
+        pooled_iou: Vec<ClassIou>,
+    },
+    /// A slice that shows how the training goes. For the eye alone: `events.jsonl` has none.
+    #[serde(skip)]
+    Example(Box<Example>),
     /// Training has come to its end.
     TrainingFinished {
         /// The epoch whose weights the bundle holds, from 1.
@@ -149,4 +163,56 @@ pub struct ClassDice {
     pub dice: Option<f64>,
     /// How many cases that is.
     pub cases: usize,
+}
+
+/// Case Dice of one held-out case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CaseDice {
+    /// The case.
+    pub case: String,
+    /// One entry per foreground class; `None` where neither side holds the class.
+    pub dice: Vec<Option<f64>>,
+}
+
+/// IoU of one class over all voxels of all held-out cases together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassIou {
+    /// The class's name.
+    pub class: String,
+    /// `None` where the class is nowhere.
+    pub iou: Option<f64>,
+}
+
+/// What an example was chosen for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExampleKind {
+    /// An input of the first batch of the first epoch, as the network sees it.
+    Batch,
+    /// The held-out case with the highest mean Dice.
+    Best,
+    /// The held-out case in the middle.
+    Median,
+    /// The held-out case with the lowest mean Dice.
+    Worst,
+}
+
+/// One slice as the network sees it, with what the annotator and the network say of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Example {
+    /// What it was chosen for.
+    pub kind: ExampleKind,
+    /// The epoch, from 1.
+    pub epoch: usize,
+    /// The case; empty for an input of a batch.
+    pub case: String,
+    /// Which slice of how many, from 0; `None` for an input of a batch.
+    pub slice: Option<(usize, usize)>,
+    /// The case's mean Dice over the classes that have one.
+    pub dice: Option<f64>,
+    /// `[channel, height, width]`, normalized and augmented.
+    pub input: Array3<f32>,
+    /// `[height, width]`; 255 where nothing is learned nor measured.
+    pub reference: Array2<u8>,
+    /// `[height, width]`; `None` for an input of a batch.
+    pub prediction: Option<Array2<u8>>,
 }

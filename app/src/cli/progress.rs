@@ -95,7 +95,7 @@ impl Observer for Progress<'_> {
             Event::StageFinished { case, stage: Stage::Infer, .. } => {
                 self.move_bar(1, 1, format!("{case}: restoring"));
             }
-            Event::StageFinished { .. } => {}
+            Event::StageFinished { .. } | Event::Validated { .. } | Event::Example(_) => {}
             Event::TrainingStarted {
                 run_folder,
                 parameters,

@@ -22,6 +22,8 @@ pub struct TrainingCase {
 /// A case to measure on: what the network sees, and what it should say on the source's grid.
 #[derive(Debug, Clone)]
 pub struct HeldOut {
+    /// The case's name.
+    pub case: String,
     /// The slices.
     pub prepared: Prepared,
     /// The reference.
@@ -46,7 +48,7 @@ impl CaseReader {
     /// # Errors
     /// Whatever is wrong with the image or its labels, with the name of the file.
     pub fn training(&self, case: &Case) -> Result<(TrainingCase, CaseTraits), EngineError> {
-        let (volume, HeldOut { prepared, reference }, labels) = self.read(case)?;
+        let (volume, HeldOut { prepared, reference, .. }, labels) = self.read(case)?;
         let traits = CaseTraits::of(&volume, Some(&reference), self.preprocessor.config())
             .map_err(|error| EngineError::data(&case.image, error.to_string()))?;
         Ok((TrainingCase { slices: prepared.slices, labels }, traits))
@@ -77,7 +79,7 @@ impl CaseReader {
         let labels = prepared
             .prepare_labels(&reference)
             .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
-        Ok((volume, HeldOut { prepared, reference }, labels))
+        Ok((volume, HeldOut { case: case.id.clone(), prepared, reference }, labels))
     }
 }
 

@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::cases::{CaseReader, HeldOut, read_all};
 use super::learner::{Learner, optimizer};
-use super::validation::{mean_dice, validate};
+use super::validation::{Validation, mean_dice, validate};
 use super::{
-    Average, Batch, Batches, Checkpoint, Keep, Progress, RunFolder, TrainingCase, initialize,
+    Average, Batch, Batches, Checkpoint, Keep, Progress, RunFolder, TrainingCase, examples,
+    initialize,
 };
 use crate::bundle::{Manifest, MetricsRecord, TrainingRecord, WeightsRecord, write_bundle};
 use crate::device::OpenDevice;
@@ -117,7 +118,7 @@ impl Fit<'_> {
             let validated =
                 epoch == training.epochs || epoch.is_multiple_of(training.validate_every);
             let dice = if validated {
-                self.validate(&self.learned(&learner)?, &held_out)?
+                self.validate(&self.learned(&learner)?, &held_out)?.told(epoch, &recorder)
             } else {
                 Vec::new()
             };
@@ -213,6 +214,9 @@ impl Fit<'_> {
                 let wait = Instant::now();
                 let batch = next();
                 waited += wait.elapsed();
+                if (epoch, progress.step) == (0, 0) {
+                    examples::tell_batch(&batch, batches.input_shape(), observer);
+                }
 
                 let step = epoch * per_epoch + progress.step;
                 let rate = training.learning_rate_at(step, per_epoch);
@@ -309,12 +313,8 @@ impl Fit<'_> {
         (f64::from(value), gradients)
     }
 
-    /// Mean case Dice of each foreground class over the held-out cases.
-    fn validate(
-        &self,
-        network: &Network,
-        held_out: &[HeldOut],
-    ) -> Result<Vec<ClassDice>, EngineError> {
+    /// Measures a network on the held-out cases.
+    fn validate(&self, network: &Network, held_out: &[HeldOut]) -> Result<Validation, EngineError> {
         let labeler = Labeler {
             network,
             device: &self.device.device,
@@ -322,7 +322,7 @@ impl Fit<'_> {
             channels: self.experiment.preprocessing.channels(),
             architecture: &self.experiment.network,
         };
-        validate(&labeler, held_out, &self.dataset.config.classes[1..])
+        validate(&labeler, held_out, &self.dataset.config.classes)
     }
 
     /// Writes the bundle of the epoch that is kept, and measures it.
@@ -347,7 +347,7 @@ impl Fit<'_> {
         let bytes = weights::encode_weights(&network, &NameMap::SAME, storage);
         let network = self.fresh_network(&self.device.device);
         let network = weights::decode_weights(network, &NameMap::SAME, &bytes, &path)?;
-        let dice = self.validate(&network, held_out)?;
+        let dice = self.validate(&network, held_out)?.dice;
         let config = &self.dataset.config;
         let fold = self.experiment.fold;
         let measured_on =

@@ -4,6 +4,7 @@ mod average;
 mod batches;
 mod cases;
 mod checkpoint;
+mod examples;
 mod fit;
 mod initialize;
 mod learner;

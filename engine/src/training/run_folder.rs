@@ -5,7 +5,7 @@
 //! `bundle/`.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -80,13 +80,25 @@ impl RunFolder {
     /// [`EngineError::Write`] when the file cannot be opened.
     pub fn record<'a>(&self, next: &'a dyn Observer) -> Result<Recorder<'a>, EngineError> {
         let path = self.path.join("events.jsonl");
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(|source| EngineError::Write { path, source })?;
+        let open = || {
+            let mut file = OpenOptions::new().create(true).read(true).append(true).open(&path)?;
+            end_last_line(&mut file)?;
+            Ok(file)
+        };
+        let file = open().map_err(|source| EngineError::Write { path: path.clone(), source })?;
         Ok(Recorder { file: Mutex::new(file), next })
     }
+}
+
+/// A run that was killed may have left half a line; what follows must not become part of it.
+fn end_last_line(file: &mut File) -> std::io::Result<()> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(());
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
 
 /// Appends events to `events.jsonl` and passes them on.
@@ -97,6 +109,7 @@ pub struct Recorder<'a> {
 
 impl Observer for Recorder<'_> {
     fn on(&self, event: &Event) -> Flow {
+        // Examples are for the eye and become no line.
         if let (Ok(mut file), Ok(mut line)) = (self.file.lock(), serde_json::to_vec(event)) {
             line.push(b'\n');
             // A line that cannot be written must not end hours of training; checkpoints
@@ -106,5 +119,39 @@ impl Observer for Recorder<'_> {
             }
         }
         self.next.on(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array2, Array3};
+
+    use super::*;
+    use crate::observer::{Example, ExampleKind, Silent};
+
+    #[test]
+    fn half_a_line_stays_alone_and_examples_are_no_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("events.jsonl"), "{\"event\":\"st").unwrap();
+        let run = RunFolder::new(folder.path());
+        let recorder = run.record(&Silent).unwrap();
+        recorder.on(&Event::Notice { message: "first".to_owned() });
+        recorder.on(&Event::Example(Box::new(Example {
+            kind: ExampleKind::Batch,
+            epoch: 1,
+            case: String::new(),
+            slice: None,
+            dice: None,
+            input: Array3::zeros([1, 2, 2]),
+            reference: Array2::zeros([2, 2]),
+            prediction: None,
+        })));
+        drop(recorder);
+        let recorder = run.record(&Silent).unwrap();
+        recorder.on(&Event::Notice { message: "second".to_owned() });
+        let text = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[1].contains("first") && lines[2].contains("second"), "{text}");
     }
 }
