@@ -11,6 +11,7 @@
 mod overlap;
 mod report;
 mod slices;
+pub mod statistics;
 mod surface;
 
 pub use overlap::{ClassOverlap, OverlapCounts, Status};
