@@ -26,6 +26,7 @@ mod cli {
     mod train;
 }
 mod journeys {
+    mod color;
     mod dicom;
     pub mod privacy;
     mod real_dicom;

@@ -10,8 +10,8 @@ use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use lamina_io::Volume;
 use lamina_io::dataset::Class;
+use lamina_io::{CaseImage, Volume};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -21,7 +21,7 @@ use crate::fingerprint::{Doubt, Fingerprint, Subject};
 use crate::inference::{InferenceConfig, Labeler};
 use crate::networks::{Network, NetworkConfig};
 use crate::observer::ClassDice;
-use crate::preprocess::PreprocessConfig;
+use crate::preprocess::{Input, PreprocessConfig};
 use crate::weights::{self, NamedTensor, NamedTensors, Storage};
 
 const MANIFEST: &str = "model.toml";
@@ -255,23 +255,56 @@ impl Manifest {
         Ok(())
     }
 
+    /// Whether volumes of one number at each voxel can be segmented with it.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] says what it takes or answers instead.
+    pub fn check_takes_gray(&self) -> Result<(), EngineError> {
+        self.check_takes_volumes()?;
+        if self.preprocessing.input == Input::Rgb {
+            let message = format!(
+                "{} takes pictures in color, which are shown in gray here: lamina predict takes them",
+                self.name
+            );
+            return Err(EngineError::Input { message });
+        }
+        Ok(())
+    }
+
     /// What speaks against segmenting `volume` with it, in plain sentences: how it was taken, and in
     /// what it is unlike the images of the [fingerprint](Self::fingerprint), where there is one.
     pub fn doubts_about(&self, volume: &Volume) -> Vec<Doubt> {
+        let mut doubts = self.doubt_about_modality(volume);
+        if let Some(fingerprint) = &self.fingerprint {
+            doubts.extend(fingerprint.doubts_about(volume, &self.preprocessing));
+        }
+        doubts
+    }
+
+    /// [`doubts_about`](Self::doubts_about) of an image with as many channels as it wants.
+    pub fn doubts_about_image(&self, image: &CaseImage) -> Vec<Doubt> {
+        match image {
+            CaseImage::Gray(volume) => self.doubts_about(volume),
+            CaseImage::Color(_) => {
+                let fingerprint = self.fingerprint.iter();
+                fingerprint
+                    .flat_map(|found| found.doubts_about_image(image, &self.preprocessing))
+                    .collect()
+            }
+        }
+    }
+
+    fn doubt_about_modality(&self, volume: &Volume) -> Vec<Doubt> {
         let taken = volume.modality.as_ref().map(lamina_io::Modality::name);
         let other = taken.filter(|taken| !taken.eq_ignore_ascii_case(&self.modality));
-        let mut doubts: Vec<Doubt> = other
+        other
             .map(|taken| {
                 let [made, taken] = [&self.modality, taken].map(str::to_uppercase);
                 let sentence = format!("The model was made for {made}; this image is {taken}.");
                 Doubt::new(Subject::Modality, sentence)
             })
             .into_iter()
-            .collect();
-        if let Some(fingerprint) = &self.fingerprint {
-            doubts.extend(fingerprint.doubts_about(volume, &self.preprocessing));
-        }
-        doubts
+            .collect()
     }
 
     /// Channels of the network's input.

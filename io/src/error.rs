@@ -104,6 +104,15 @@ pub enum VolumeError {
         found: String,
     },
 
+    /// A file in which there are no colors, nor gray in their place.
+    #[error("expected a picture of 8 or 16 bits, in color or gray, found {found}: {path}")]
+    NoColors {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+
     /// A DICOM object that holds no picture, or none that is a volume.
     #[error("expected a DICOM image, found {found}: {path}")]
     NotAnImage {
@@ -354,6 +363,7 @@ macro_rules! path_in {
             | Self::Truncated { path, .. }
             | Self::Header { path, .. }
             | Self::DataType { path, .. }
+            | Self::NoColors { path, .. }
             | Self::NotAnImage { path, .. }
             | Self::SeriesChoice { path, .. }
             | Self::FlawedSeries { path, .. }

@@ -73,6 +73,11 @@ pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Image, VolumeEr
     }
 }
 
+/// Whether what is read from `path` is a picture: PNG, JPEG, TIFF or BMP.
+pub(crate) fn is_picture(path: &Path) -> Result<bool, VolumeError> {
+    Ok(format_of(path)? == Format::Picture)
+}
+
 /// Whether what is read from `path` is DICOM.
 pub(crate) fn is_dicom(path: &Path) -> Result<bool, VolumeError> {
     Ok(format_of(path)? == Format::Dicom)

@@ -41,6 +41,7 @@ pub mod synthetic;
 mod affine;
 mod axes;
 mod codes;
+mod color;
 mod dicom;
 mod distance;
 mod error;
@@ -74,6 +75,7 @@ mod write;
 pub use affine::Affine;
 pub use axes::AxisOrder;
 pub use codes::{Code, SegmentCodes};
+pub use color::{CaseImage, Channels, ColorSamples, ColorVolume, read_color, read_image};
 pub use dicom::{
     Algorithm, AlgorithmKind, DicomScan, Label, Metainfo, Segment, Segmentation, SegmentationKind,
     SeriesChoice, SeriesInfo, pseudonym_for, series_in,

@@ -8,16 +8,18 @@ use std::path::Path;
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
+use crate::color::ColorSamples;
 use crate::dicom::{self, SeriesChoice};
 use crate::error::VolumeError;
 use crate::format;
 use crate::geometry::Geometry;
 use crate::image::{Description, Image};
 use crate::label::LabelVolume;
+use crate::picture;
 use crate::source::SourceHeader;
 use crate::statistics::Tally;
 use crate::viewing::{Padding, Window};
-use crate::volume::{Rescale, Volume};
+use crate::volume::{Modality, Rescale, Volume};
 use crate::voxels::{Scalar, StoredType, with_type};
 
 /// How much of a file is believed before memory is set aside for it.
@@ -378,6 +380,9 @@ pub struct FileInfo {
     pub orientation: String,
     /// The stored type: `uint8`, `int16`, `float32` and so on.
     pub dtype: StoredType,
+    /// Numbers at each voxel: 3 of a picture in color, absent where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub channels: Option<usize>,
     /// How it was taken, where the file says so: `ct`, `mr` and so on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub modality: Option<String>,
@@ -433,7 +438,10 @@ pub fn read_info(path: &Path, limits: &Limits) -> Result<FileInfo, VolumeError> 
 /// As [`read_info`].
 pub fn read_info_of(path: &Path, options: &ReadOptions) -> Result<FileInfo, VolumeError> {
     let limits = &options.limits;
-    let mut image = format::open(path, options)?;
+    let mut image = match format::open(path, options) {
+        Err(error @ VolumeError::DataType { .. }) => return color_info(path, options, error),
+        image => image?,
+    };
     let mut tally = Tally::new(image.description.rescale, image.description.viewing.padding);
     image.seek_volume(0)?;
     let bytes = image.description.sizes.all_bytes();
@@ -452,6 +460,7 @@ pub fn read_info_of(path: &Path, options: &ReadOptions) -> Result<FileInfo, Volu
         affine: header.geometry.ras_from_index().rows(),
         orientation: header.geometry.orientation(),
         dtype: header.stored,
+        channels: None,
         modality: header.modality.map(|modality| modality.name().to_owned()),
         padding: header
             .viewing
@@ -463,6 +472,49 @@ pub fn read_info_of(path: &Path, options: &ReadOptions) -> Result<FileInfo, Volu
         mean: statistics.mean,
         nonfinite: statistics.nonfinite,
         labels: tally.counts(),
+    })
+}
+
+/// What is in a file whose voxels are no single numbers: a picture in color, or `error`.
+fn color_info(
+    path: &Path,
+    options: &ReadOptions,
+    error: VolumeError,
+) -> Result<FileInfo, VolumeError> {
+    let Some((format, picture)) = picture::read_color_as(path, &options.limits) else {
+        return Err(error);
+    };
+    let mut tally = Tally::new(Rescale::IDENTITY, None);
+    let dtype = match &picture.samples {
+        ColorSamples::U8(samples) => {
+            samples.as_slice().into_iter().for_each(|values| tally.add(values));
+            StoredType::U8
+        }
+        ColorSamples::U16(samples) => {
+            samples.as_slice().into_iter().for_each(|values| tally.add(values));
+            StoredType::U16
+        }
+    };
+    let statistics = tally.statistics();
+    let [pages, channels, height, width] = picture.samples.shape().map(|size| size as u64);
+    let shape = if pages == 1 { vec![width, height] } else { vec![width, height, pages] };
+    Ok(FileInfo {
+        path: path.display().to_string(),
+        format: format.to_owned(),
+        shape,
+        spacing_mm: None,
+        affine: picture.geometry.ras_from_index().rows(),
+        orientation: picture.geometry.orientation(),
+        dtype,
+        channels: Some(channels as usize),
+        modality: Some(Modality::Rgb.name().to_owned()),
+        padding: None,
+        windows: Vec::new(),
+        min: statistics.min,
+        max: statistics.max,
+        mean: statistics.mean,
+        nonfinite: 0,
+        labels: None,
     })
 }
 

@@ -71,7 +71,7 @@ fn colors_are_refused_unless_they_are_all_gray() {
     let colored = RgbImage::from_fn(4, 3, |x, _| Rgb([x as u8, 0, 0]));
     colored.save(&path).unwrap();
     let message = volume(&path).unwrap_err();
-    assert!(message.contains("found colors (red, green and blue), which no network"), "{message}");
+    assert!(message.contains("found colors (red, green and blue), which only models"), "{message}");
     let gray_rgba = RgbaImage::from_fn(4, 3, |x, y| {
         let v = (10 * y + x) as u8;
         Rgba([v, v, v, 255])

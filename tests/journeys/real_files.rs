@@ -11,9 +11,7 @@ use super::real_formats::{number, numbers};
 use crate::support::{Sandbox, larger_data};
 
 /// Files that others read and we refuse, and why; DICOM is in `real_dicom`.
-const REFUSED: [(&str, &str); 11] = [
-    ("leftImg8bit.png", "found colors (red, green and blue)"),
-    ("highdicom/frame_rgb.jpeg", "found colors (red, green and blue)"),
+const REFUSED: [(&str, &str); 9] = [
     ("nibabel/row_major.dconn.nii", "found a CIFTI file"),
     ("nibabel/test.mgz", "found an MGH or MGZ file"),
     ("nibabel/analyze.hdr", "found Analyze 7.5 or SPM, not NIfTI"),

@@ -65,6 +65,8 @@ struct Facts {
     orientation: String,
     dtype: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     modality: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     padding: Option<PaddingInfo>,
@@ -205,7 +207,7 @@ fn lines(entries: &[Entry]) -> String {
                     shape.join(" × "),
                     spacing.as_ref().map_or_else(String::new, |steps| steps.join(" × ")),
                     axes.to_owned(),
-                    facts.dtype.to_owned(),
+                    stored_as(facts),
                 ];
                 (&facts.path, facts_shown, "read".to_owned())
             }
@@ -263,6 +265,7 @@ impl Facts {
             affine: info.affine,
             orientation: info.orientation,
             dtype: info.dtype.name(),
+            channels: info.channels,
             padding: info.padding,
             windows: info.windows,
             min: info.min,
@@ -305,7 +308,7 @@ fn card(facts: &Facts) -> String {
         ),
         ("spacing", spacing),
         ("orientation", facts.orientation.clone()),
-        ("stored as", facts.dtype.to_owned()),
+        ("stored as", stored_as(facts)),
         (
             "values",
             format!("{} to {}, mean {}", short(facts.min), short(facts.max), short(facts.mean)),
@@ -339,6 +342,14 @@ fn card(facts: &Facts) -> String {
     let body = lines.iter().map(|(name, value)| format!("  {name:<15} {value}"));
     let lines: Vec<String> = std::iter::once(facts.path.clone()).chain(body).collect();
     lines.join("\n") + "\n"
+}
+
+/// The type of a voxel's numbers, and how many there are where it is not one.
+fn stored_as(facts: &Facts) -> String {
+    match facts.channels {
+        Some(channels) => format!("{} × {channels}", facts.dtype),
+        None => facts.dtype.to_owned(),
+    }
 }
 
 /// A number with at most four digits behind the point.

@@ -46,10 +46,10 @@ fn found_models() -> (Vec<ModelChoice>, Vec<String>) {
     let (mut models, mut broken) = (Vec::new(), Vec::new());
     for (folder, manifest) in crate::cli::bundles_at_hand() {
         match manifest {
-            Ok(manifest) if manifest.check_takes_volumes().is_ok() => {
+            Ok(manifest) if manifest.check_takes_gray().is_ok() => {
                 models.push(ModelChoice::new(folder, manifest));
             }
-            Ok(_) => {} // for tensors or whole images
+            Ok(_) => {} // for tensors, whole images or colors
             Err(error) => broken.push(crate::cli::error_line(&error)),
         }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 mod spatial;
 
-pub use spatial::{SliceSource, Warp};
+pub use spatial::{Planes, SliceSource, Warp};
 
 use crate::error::EngineError;
 

@@ -1,9 +1,11 @@
 //! Moving a slice and its labels: flip, rotation, size, shift, in one resampling.
+//!
+//! Where a pixel of the patch comes from is computed row by row; where a slice is not turned, once
+//! for all rows and once for all columns. Both ways give the same bits.
 
-use ndarray::{Array3, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut3};
 
 use crate::losses::IGNORE_LABEL;
-use crate::preprocess::neighbors;
 
 /// How a slice is moved onto the patch.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,89 +22,240 @@ pub struct Warp {
     pub shift: [f64; 2],
 }
 
-/// A slice of a case, with its neighbors as channels.
+/// Numbers of a slice and its neighbors, as they are held.
+#[derive(Debug, Clone, Copy)]
+pub enum Planes<'a> {
+    /// As the network takes them: `[slice, channel, height, width]`, in that order in memory.
+    Numbers(ArrayView4<'a, f32>),
+    /// Bytes that stand for 0 to 1.
+    Bytes(ArrayView4<'a, u8>),
+}
+
+/// A slice of a case, with its neighbors as further channels.
 #[derive(Debug, Clone, Copy)]
 pub struct SliceSource<'a> {
-    /// Normalized intensities of the case: `[slice, height, width]`.
-    pub slices: &'a Array3<f32>,
-    /// Reference labels of the case: `[slice, height, width]`.
-    pub labels: &'a Array3<u8>,
-    /// Which slice.
-    pub index: usize,
-    /// Neighbors on either side.
-    pub neighbors: usize,
+    /// The slice and its neighbors, each with all of its channels.
+    pub planes: Planes<'a>,
+    /// Reference labels of the slice: `[height, width]`.
+    pub labels: ArrayView2<'a, u8>,
+    /// What lies outside of the slice has these numbers, one for each channel of a slice.
+    pub outside: &'a [f32],
 }
+
+/// What a byte of a picture stands for.
+const UNIT: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte as f32 / 255.0;
+        byte += 1;
+    }
+    table
+};
 
 impl Warp {
     /// Leaves a slice as it is, centered on the patch.
     pub const IDENTITY: Self =
         Self { flip_x: false, flip_y: false, radians: 0.0, scale: 1.0, shift: [0.0; 2] };
 
-    /// Samples the slice (linearly) and its labels (nearest) around `center`, a (row,
-    /// column) of the slice that comes to lie in the middle of the patch. Outside
-    /// the slice intensities are 0, the mean, and labels are ignored.
+    /// Samples the slice (linearly) and its labels (nearest, as the papers' codes do) around
+    /// `center`, a (row, column) of the slice that comes to lie in the middle of the patch. Outside
+    /// the slice labels are ignored, and `inside`, where it is given, is false.
     ///
     /// # Shapes
-    /// - `input`: `[channel, patch height, patch width]`
-    /// - `labels`: `[patch height, patch width]`
+    /// - `input`: `[channel, patch height, patch width]`, in that order in memory
+    /// - `labels`, `inside`: `[patch height, patch width]`
     pub fn apply(
         self,
         source: SliceSource<'_>,
         center: [f64; 2],
         mut input: ArrayViewMut3<'_, f32>,
         mut labels: ArrayViewMut2<'_, u8>,
+        mut inside: Option<&mut [bool]>,
     ) {
-        let (depth, height, width) = source.slices.dim();
-        let (rows, columns) = labels.dim();
-        let middle = [(rows as f64 - 1.0) / 2.0, (columns as f64 - 1.0) / 2.0];
-        let (sine, cosine) = self.radians.sin_cos();
-        let sign = |flip| if flip { -1.0 } else { 1.0 };
-        for row in 0..rows {
-            for column in 0..columns {
-                let y = (row as f64 - middle[0] - self.shift[1]) / self.scale;
-                let x = (column as f64 - middle[1] - self.shift[0]) / self.scale;
-                let from_y = center[0] + sign(self.flip_y) * (cosine * y - sine * x);
-                let from_x = center[1] + sign(self.flip_x) * (sine * y + cosine * x);
-
-                let (near_y, near_x) = (from_y.round(), from_x.round());
-                let inside = near_y >= 0.0
-                    && near_x >= 0.0
-                    && near_y < height as f64
-                    && near_x < width as f64;
-                labels[[row, column]] = if inside {
-                    source.labels[[source.index, near_y as usize, near_x as usize]]
-                } else {
-                    IGNORE_LABEL
-                };
-
-                let (floor_y, floor_x) = (from_y.floor(), from_x.floor());
-                let (weight_y, weight_x) = ((from_y - floor_y) as f32, (from_x - floor_x) as f32);
-                let (floor_y, floor_x) = (floor_y as i64, floor_x as i64);
-                for (channel, slice) in neighbors(source.index, source.neighbors, depth).enumerate()
-                {
-                    let at = |y: i64, x: i64| {
-                        if y < 0 || x < 0 || y >= height as i64 || x >= width as i64 {
-                            0.0
-                        } else {
-                            source.slices[[slice, y as usize, x as usize]]
-                        }
-                    };
-                    let above = at(floor_y, floor_x) * (1.0 - weight_x)
-                        + at(floor_y, floor_x + 1) * weight_x;
-                    let below = at(floor_y + 1, floor_x) * (1.0 - weight_x)
-                        + at(floor_y + 1, floor_x + 1) * weight_x;
-                    input[[channel, row, column]] = above * (1.0 - weight_y) + below * weight_y;
+        let patch: [usize; 2] = labels.dim().into();
+        let size: [usize; 2] = source.labels.dim().into();
+        let mut lines = Lines::new(self, center, patch, size);
+        let input = input.as_slice_mut().expect("a patch lies in one piece of memory");
+        let area = patch[0] * patch[1];
+        for row in 0..patch[0] {
+            lines.go_to(row);
+            lines.labels(source.labels, labels.row_mut(row).into_slice().expect("a row"));
+            if let Some(inside) = &mut inside {
+                lines.inside(&mut inside[row * patch[1]..(row + 1) * patch[1]]);
+            }
+            for (channel, target) in input.chunks_exact_mut(area).enumerate() {
+                let target = &mut target[row * patch[1]..(row + 1) * patch[1]];
+                let outside = source.outside[channel % source.outside.len()];
+                match source.planes {
+                    Planes::Numbers(planes) => {
+                        lines.sample(plane(planes, channel), |number| number, outside, target);
+                    }
+                    Planes::Bytes(planes) => {
+                        let number = |byte: u8| UNIT[usize::from(byte)];
+                        lines.sample(plane(planes, channel), number, outside, target);
+                    }
                 }
             }
         }
     }
 }
 
+/// Channel `channel`, counted through all slices, row by row.
+fn plane<T>(planes: ArrayView4<'_, T>, channel: usize) -> &[T] {
+    let (_, _, height, width) = planes.dim();
+    let area = height * width;
+    let all = planes.to_slice().expect("planes lie in one piece of memory");
+    &all[channel * area..(channel + 1) * area]
+}
+
+/// Where the pixels of one row of the patch come from.
+struct Lines {
+    warp: Warp,
+    center: [f64; 2],
+    middle: [f64; 2],
+    sine: f64,
+    cosine: f64,
+    size: [usize; 2],
+    /// Whether columns come from the same place in every row, and rows in every column.
+    straight: bool,
+    from_y: Vec<f64>,
+    from_x: Vec<f64>,
+    taps: Vec<Tap>,
+}
+
+/// The upper left of the four pixels that one comes from, and the weights of those below and on
+/// the right.
+#[derive(Clone, Copy)]
+struct Tap {
+    /// Its place in the plane; `EDGE` where not all four are in the slice.
+    base: usize,
+    down: f32,
+    right: f32,
+}
+
+const EDGE: usize = usize::MAX;
+
+impl Lines {
+    fn new(warp: Warp, center: [f64; 2], patch: [usize; 2], size: [usize; 2]) -> Self {
+        let (sine, cosine) = warp.radians.sin_cos();
+        let [rows, columns] = patch;
+        let mut lines = Self {
+            warp,
+            center,
+            middle: [(rows as f64 - 1.0) / 2.0, (columns as f64 - 1.0) / 2.0],
+            sine,
+            cosine,
+            size,
+            straight: sine == 0.0 && cosine == 1.0,
+            from_y: vec![0.0; columns],
+            from_x: vec![0.0; columns],
+            taps: vec![Tap { base: EDGE, down: 0.0, right: 0.0 }; columns],
+        };
+        if lines.straight {
+            lines.place(0);
+        }
+        lines
+    }
+
+    /// Goes on to row `row` of the patch.
+    fn go_to(&mut self, row: usize) {
+        if self.straight {
+            let from_y = self.center[0] + sign(self.warp.flip_y) * self.y(row);
+            self.from_y.fill(from_y);
+        } else {
+            self.place(row);
+        }
+        let [height, width] = self.size;
+        for ((tap, from_y), from_x) in self.taps.iter_mut().zip(&self.from_y).zip(&self.from_x) {
+            let (floor_y, floor_x) = (from_y.floor(), from_x.floor());
+            let whole = floor_y >= 0.0
+                && floor_x >= 0.0
+                && floor_y < height as f64 - 1.0
+                && floor_x < width as f64 - 1.0;
+            let base = if whole { floor_y as usize * width + floor_x as usize } else { EDGE };
+            let (down, right) = ((from_y - floor_y) as f32, (from_x - floor_x) as f32);
+            *tap = Tap { base, down, right };
+        }
+    }
+
+    fn y(&self, row: usize) -> f64 {
+        (row as f64 - self.middle[0] - self.warp.shift[1]) / self.warp.scale
+    }
+
+    fn place(&mut self, row: usize) {
+        let y = self.y(row);
+        let Warp { flip_x, flip_y, scale, shift, .. } = self.warp;
+        for (column, (from_y, from_x)) in self.from_y.iter_mut().zip(&mut self.from_x).enumerate() {
+            let x = (column as f64 - self.middle[1] - shift[0]) / scale;
+            *from_y = self.center[0] + sign(flip_y) * (self.cosine * y - self.sine * x);
+            *from_x = self.center[1] + sign(flip_x) * (self.sine * y + self.cosine * x);
+        }
+    }
+
+    /// The pixel of the slice that is nearest to where each of the row comes from.
+    fn nearest(&self) -> impl Iterator<Item = Option<[usize; 2]>> + '_ {
+        let [height, width] = self.size;
+        self.from_y.iter().zip(&self.from_x).map(move |(from_y, from_x)| {
+            let (near_y, near_x) = (from_y.round(), from_x.round());
+            let inside =
+                near_y >= 0.0 && near_x >= 0.0 && near_y < height as f64 && near_x < width as f64;
+            inside.then_some([near_y as usize, near_x as usize])
+        })
+    }
+
+    fn labels(&self, source: ArrayView2<'_, u8>, target: &mut [u8]) {
+        for (label, nearest) in target.iter_mut().zip(self.nearest()) {
+            *label = nearest.map_or(IGNORE_LABEL, |at| source[at]);
+        }
+    }
+
+    fn inside(&self, target: &mut [bool]) {
+        for (inside, nearest) in target.iter_mut().zip(self.nearest()) {
+            *inside = nearest.is_some();
+        }
+    }
+
+    fn sample<T: Copy>(
+        &self,
+        plane: &[T],
+        number: impl Fn(T) -> f32,
+        outside: f32,
+        target: &mut [f32],
+    ) {
+        let [height, width] = self.size;
+        for (column, (value, tap)) in target.iter_mut().zip(&self.taps).enumerate() {
+            let Tap { base, down, right } = *tap;
+            let [above, below] = if base == EDGE {
+                let (y, x) =
+                    (self.from_y[column].floor() as i64, self.from_x[column].floor() as i64);
+                let at = |y: i64, x: i64| {
+                    let inside = y >= 0 && x >= 0 && y < height as i64 && x < width as i64;
+                    if inside { number(plane[y as usize * width + x as usize]) } else { outside }
+                };
+                [[at(y, x), at(y, x + 1)], [at(y + 1, x), at(y + 1, x + 1)]]
+            } else {
+                let (above, below) =
+                    (&plane[base..base + 2], &plane[base + width..base + width + 2]);
+                [above, below].map(|pair| [number(pair[0]), number(pair[1])])
+            };
+            let above = above[0] * (1.0 - right) + above[1] * right;
+            let below = below[0] * (1.0 - right) + below[1] * right;
+            *value = above * (1.0 - down) + below * down;
+        }
+    }
+}
+
+fn sign(flip: bool) -> f64 {
+    if flip { -1.0 } else { 1.0 }
+}
+
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array2, Array3};
+    use ndarray::{Array2, Array3, Array4, Axis, s};
 
     use super::*;
+    use crate::preprocess::neighbors;
 
     /// A 2 x 3 slice with the values 1..=6 and the same labels, three slices deep.
     fn case() -> (Array3<f32>, Array3<u8>) {
@@ -113,10 +266,16 @@ mod tests {
 
     fn warped(warp: Warp, patch: [usize; 2]) -> (Array3<f32>, Array2<u8>) {
         let (slices, labels) = case();
-        let source = SliceSource { slices: &slices, labels: &labels, index: 0, neighbors: 1 };
+        let near: Vec<usize> = neighbors(0, 1, 3).collect();
+        let planes = slices.select(Axis(0), &near).insert_axis(Axis(1));
+        let source = SliceSource {
+            planes: Planes::Numbers(planes.view()),
+            labels: labels.index_axis(Axis(0), 0),
+            outside: &[0.0],
+        };
         let mut input = Array3::zeros([3, patch[0], patch[1]]);
         let mut output = Array2::zeros(patch);
-        warp.apply(source, [0.5, 1.0], input.view_mut(), output.view_mut());
+        warp.apply(source, [0.5, 1.0], input.view_mut(), output.view_mut(), None);
         (input, output)
     }
 
@@ -155,5 +314,89 @@ mod tests {
         let turn = Warp { radians: std::f64::consts::PI, ..Warp::IDENTITY };
         let flips = Warp { flip_x: true, flip_y: true, ..Warp::IDENTITY };
         assert_eq!(warped(turn, [2, 3]).1, warped(flips, [2, 3]).1);
+    }
+
+    /// The definition, pixel by pixel: what training has always computed.
+    fn by_definition(
+        warp: Warp,
+        slice: ArrayView2<'_, f32>,
+        outside: f32,
+        center: [f64; 2],
+        [row, column]: [usize; 2],
+        patch: [usize; 2],
+    ) -> f32 {
+        let (height, width) = slice.dim();
+        let middle = patch.map(|size| (size as f64 - 1.0) / 2.0);
+        let (sine, cosine) = warp.radians.sin_cos();
+        let y = (row as f64 - middle[0] - warp.shift[1]) / warp.scale;
+        let x = (column as f64 - middle[1] - warp.shift[0]) / warp.scale;
+        let from_y = center[0] + sign(warp.flip_y) * (cosine * y - sine * x);
+        let from_x = center[1] + sign(warp.flip_x) * (sine * y + cosine * x);
+        let (floor_y, floor_x) = (from_y.floor(), from_x.floor());
+        let (weight_y, weight_x) = ((from_y - floor_y) as f32, (from_x - floor_x) as f32);
+        let (floor_y, floor_x) = (floor_y as i64, floor_x as i64);
+        let at = |y: i64, x: i64| {
+            if y < 0 || x < 0 || y >= height as i64 || x >= width as i64 {
+                outside
+            } else {
+                slice[[y as usize, x as usize]]
+            }
+        };
+        let above = at(floor_y, floor_x) * (1.0 - weight_x) + at(floor_y, floor_x + 1) * weight_x;
+        let below =
+            at(floor_y + 1, floor_x) * (1.0 - weight_x) + at(floor_y + 1, floor_x + 1) * weight_x;
+        above * (1.0 - weight_y) + below * weight_y
+    }
+
+    #[test]
+    fn row_by_row_gives_the_bits_of_the_definition() {
+        let slice =
+            Array2::from_shape_fn([13, 17], |(j, i)| ((j * 31 + i * 57) % 101) as f32 * 0.37);
+        let labels = Array2::zeros([13, 17]);
+        let (patch, center) = ([11, 14], [5.3, 8.9]);
+        for (radians, scale, shift, flip) in [
+            (0.0, 1.0, [0.0, 0.0], false),
+            (0.0, 0.4, [1.5, -2.25], true),
+            (-0.0, 1.9, [0.3, 0.7], true),
+            (0.6, 1.3, [-3.0, 0.1], false),
+            (2.9, 0.7, [0.0, 4.0], true),
+        ] {
+            let warp = Warp { flip_x: flip, flip_y: !flip, radians, scale, shift };
+            let planes = slice.slice(s![.., ..]).insert_axis(Axis(0)).insert_axis(Axis(0));
+            let source = SliceSource {
+                planes: Planes::Numbers(planes),
+                labels: labels.view(),
+                outside: &[0.25],
+            };
+            let mut input = Array3::zeros([1, 11, 14]);
+            let mut found = Array2::zeros(patch);
+            let mut inside = vec![false; 11 * 14];
+            warp.apply(source, center, input.view_mut(), found.view_mut(), Some(&mut inside));
+            for ((_, j, i), value) in input.indexed_iter() {
+                let expected = by_definition(warp, slice.view(), 0.25, center, [j, i], patch);
+                assert_eq!(value.to_bits(), expected.to_bits(), "{warp:?} at {j}, {i}");
+                assert_eq!(inside[j * 14 + i], found[[j, i]] != IGNORE_LABEL);
+            }
+            assert!(found.iter().any(|label| *label == 0), "{warp:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_stand_for_shares_of_the_brightest() {
+        let bytes = Array4::from_shape_fn([1, 3, 2, 2], |(_, c, j, i)| (c * 60 + j * 20 + i) as u8);
+        let numbers = bytes.mapv(|byte| f32::from(byte) / 255.0);
+        let labels = Array2::zeros([2, 2]);
+        let warp = Warp { radians: 0.3, ..Warp::IDENTITY };
+        let outside = [0.1, 0.2, 0.3];
+        let [from_bytes, from_numbers] =
+            [Planes::Bytes(bytes.view()), Planes::Numbers(numbers.view())].map(|planes| {
+                let source = SliceSource { planes, labels: labels.view(), outside: &outside };
+                let mut input = Array3::zeros([3, 4, 4]);
+                let mut found = Array2::zeros([4, 4]);
+                warp.apply(source, [0.5, 0.5], input.view_mut(), found.view_mut(), None);
+                input
+            });
+        assert_eq!(from_bytes, from_numbers);
+        assert_eq!([0, 1, 2].map(|channel| from_bytes[[channel, 0, 0]]), outside);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamina_io::Volume;
+use lamina_io::{CaseImage, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::{CaseTraits, Fingerprint, PERCENTS, Span};
@@ -68,6 +68,23 @@ impl Fingerprint {
         match CaseTraits::of(volume, None, preprocessing) {
             Ok(traits) => self.doubts_about_traits(&traits, preprocessing),
             Err(_) => vec![Doubt::new(Subject::Intensity, "The image has no contrast to go by.")],
+        }
+    }
+
+    /// [`doubts_about`](Self::doubts_about) of an image with as many channels as the model wants.
+    pub fn doubts_about_image(
+        &self,
+        image: &CaseImage,
+        preprocessing: &PreprocessConfig,
+    ) -> Vec<Doubt> {
+        match image {
+            CaseImage::Gray(volume) => self.doubts_about(volume, preprocessing),
+            CaseImage::Color(picture) => match CaseTraits::of_color(picture, None, preprocessing) {
+                Ok(traits) => self.doubts_about_traits(&traits, preprocessing),
+                Err(_) => {
+                    vec![Doubt::new(Subject::Intensity, "The image has no contrast to go by.")]
+                }
+            },
         }
     }
 
@@ -193,7 +210,10 @@ impl Fingerprint {
             percent => format!("{percent:.0}th percentile"),
         };
         let sentence = match normalization {
-            Normalization::Window { .. } => format!(
+            Normalization::Window { .. }
+            | Normalization::Unit
+            | Normalization::Imagenet
+            | Normalization::Channels { .. } => format!(
                 "The {name} of its values is {}; in training it was {}.",
                 value(traits.before[worst]),
                 span(self.intensity.before[worst], value)

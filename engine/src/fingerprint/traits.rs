@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lamina_io::{Geometry, LabelVolume, Volume};
+use lamina_io::{CaseImage, ColorVolume, Geometry, LabelVolume, Volume};
 use ndarray::Array3;
 
 use super::PERCENTS;
@@ -56,17 +56,64 @@ impl CaseTraits {
             .expect("a row has as many voxels as it has values");
         preprocessing.normalization.apply(&mut seen)?;
         let after = percentiles(seen.into_raw_vec_and_offset().0);
+        Ok(Self::from_parts(&volume.geometry, reference, preprocessing.plane, before, after))
+    }
 
-        let geometry = &volume.geometry;
-        let axes = preprocessing.plane.axis_order(geometry).axes();
-        let [depth, height, width] = volume.shape();
+    /// Measures a picture in color and its reference, where there is one: the values of red, green
+    /// and blue together, as they are stored.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] for a picture without contrast, where its scale is to come from that.
+    pub fn of_color(
+        picture: &ColorVolume,
+        reference: Option<&LabelVolume>,
+        preprocessing: &PreprocessConfig,
+    ) -> Result<Self, EngineError> {
+        let scale = preprocessing.normalization.color_scale(&picture.samples)?;
+        let largest = picture.samples.largest();
+        let (before, after) = places(picture.geometry.shape())
+            .flat_map(|[page, y, x]| {
+                [0, 1, 2].map(|channel| {
+                    let stored = picture.samples.get([page, channel, y, x]);
+                    (stored, scale.apply(channel, stored / largest))
+                })
+            })
+            .unzip();
+        let (before, after) = (percentiles(before), percentiles(after));
+        Ok(Self::from_parts(&picture.geometry, reference, preprocessing.plane, before, after))
+    }
+
+    /// [`of`](Self::of) or [`of_color`](Self::of_color).
+    ///
+    /// # Errors
+    /// As these.
+    pub fn of_image(
+        image: &CaseImage,
+        reference: Option<&LabelVolume>,
+        preprocessing: &PreprocessConfig,
+    ) -> Result<Self, EngineError> {
+        match image {
+            CaseImage::Gray(volume) => Self::of(volume, reference, preprocessing),
+            CaseImage::Color(picture) => Self::of_color(picture, reference, preprocessing),
+        }
+    }
+
+    fn from_parts(
+        geometry: &Geometry,
+        reference: Option<&LabelVolume>,
+        plane: Plane,
+        before: [f64; 5],
+        after: [f64; 5],
+    ) -> Self {
+        let axes = plane.axis_order(geometry).axes();
+        let [depth, height, width] = geometry.shape();
         let sizes = [width, height, depth];
         let spacing_mm = geometry.spacing_mm();
         let counts = reference.map(LabelVolume::counts).unwrap_or_default().into_iter();
         let voxel_ml = geometry.voxel_volume_ml();
-        Ok(Self {
+        Self {
             orientation: spacing_mm.map(|_| geometry.orientation()),
-            oblique_degrees: oblique_degrees(geometry, preprocessing.plane),
+            oblique_degrees: oblique_degrees(geometry, plane),
             spacing_mm: spacing_mm.map(|spacing_mm| axes.map(|axis| spacing_mm[axis])),
             size_voxels: axes.map(|axis| sizes[axis]),
             before,
@@ -75,22 +122,25 @@ impl CaseTraits {
                 .filter(|(label, _)| ![0, IGNORE_LABEL].contains(label))
                 .map(|(label, voxels)| (label, (voxels, voxel_ml.map(|ml| ml * voxels as f64))))
                 .collect(),
-        })
+        }
     }
+}
+
+/// Voxels to look at, `[depth, height, width]`: always the same, spread over a grid of this shape.
+fn places([depth, height, width]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
+    let all = depth * height * width;
+    let step = all.div_ceil(LOOKED_AT).max(1);
+    (0..all / step).map(move |place| {
+        // Anywhere within its step, so that no pattern of rows decides.
+        let at = place * step + (splitmix64(place as u64) % step as u64) as usize;
+        [at / (height * width), at / width % height, at % width]
+    })
 }
 
 /// Finite values of the picture, spread over it.
 fn sample(volume: &Volume) -> Vec<f32> {
-    let [depth, height, width] = volume.shape();
-    let all = depth * height * width;
-    let step = all.div_ceil(LOOKED_AT).max(1);
     let padding = volume.viewing.padding;
-    (0..all / step)
-        .map(|place| {
-            // Anywhere within its step, so that no pattern of rows decides.
-            let at = place * step + (splitmix64(place as u64) % step as u64) as usize;
-            [at / (height * width), at / width % height, at % width]
-        })
+    places(volume.shape())
         .filter(|at| !padding.is_some_and(|padding| padding.holds(volume.voxels.get(*at))))
         .map(|at| volume.value(at) as f32)
         .filter(|value| value.is_finite())

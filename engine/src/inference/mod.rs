@@ -10,7 +10,7 @@ mod tensors;
 
 use std::time::Instant;
 
-use lamina_io::{LabelVolume, Volume};
+use lamina_io::{CaseImage, LabelVolume, Volume};
 use serde::{Deserialize, Serialize};
 
 pub use components::{LargestComponent, keep_largest_component};
@@ -21,7 +21,7 @@ pub use tensors::{Answers, Wanted, answer_tensor, read_input};
 use crate::bundle::Model;
 use crate::error::EngineError;
 use crate::observer::{Event, Observer, Stage};
-use crate::preprocess::Preprocessor;
+use crate::preprocess::{Prepared, Preprocessor};
 
 /// An axis along which slices are mirrored and the answers averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,10 +110,32 @@ pub fn segment_volume(
     model: &Model,
     observer: &dyn Observer,
 ) -> Result<Segmentation, EngineError> {
+    segment_with(case, model, observer, |preprocessor| preprocessor.prepare(volume))
+}
+
+/// [`segment_volume`] of an image with as many channels as the model wants.
+///
+/// # Errors
+/// As [`segment_volume`].
+pub fn segment_image(
+    case: &str,
+    image: &CaseImage,
+    model: &Model,
+    observer: &dyn Observer,
+) -> Result<Segmentation, EngineError> {
+    segment_with(case, model, observer, |preprocessor| preprocessor.prepare_image(image))
+}
+
+fn segment_with(
+    case: &str,
+    model: &Model,
+    observer: &dyn Observer,
+    prepare: impl FnOnce(&Preprocessor) -> Result<Prepared, EngineError>,
+) -> Result<Segmentation, EngineError> {
     model.manifest.check_takes_volumes()?;
     let config = &model.manifest.inference;
     let mut clock = Clock { case, observer, started: Instant::now() };
-    let prepared = Preprocessor::new(model.manifest.preprocessing.clone()).prepare(volume)?;
+    let prepared = prepare(&Preprocessor::new(model.manifest.preprocessing.clone()))?;
     let prepare = clock.finished(Stage::Prepare);
 
     let found = label_slices(&prepared, &model.as_labeler(), true, &|done, total| {

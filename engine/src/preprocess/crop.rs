@@ -25,7 +25,7 @@ impl Crop {
     /// The box to keep; the whole volume where nothing differs from zero.
     pub fn bounds(self, voxels: ArrayView3<'_, f32>) -> Box3 {
         let (depth, height, width) = voxels.dim();
-        let whole = Box3 { start: [0; 3], shape: [depth, height, width] };
+        let whole = Box3::whole([depth, height, width]);
         match self {
             Self::None => whole,
             Self::Nonzero => nonzero(voxels).unwrap_or(whole),
@@ -47,6 +47,11 @@ fn nonzero(voxels: ArrayView3<'_, f32>) -> Option<Box3> {
 }
 
 impl Box3 {
+    /// All of an array of this shape.
+    pub(super) fn whole(shape: [usize; 3]) -> Self {
+        Self { start: [0; 3], shape }
+    }
+
     /// First index per axis, `[depth, height, width]`.
     pub fn start(&self) -> [usize; 3] {
         self.start

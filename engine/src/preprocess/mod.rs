@@ -6,14 +6,18 @@
 //! volume came with, bit-exactly where nothing was resampled. Batches and tensors
 //! are left to `inference` and `training`.
 
+mod color;
 mod crop;
 mod normalize;
 mod resample;
 
-use lamina_io::{AxisOrder, Geometry, LabelVolume, Volume};
-use ndarray::{Array3, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
+use lamina_io::{
+    AxisOrder, CaseImage, Channels, ColorVolume, Geometry, LabelVolume, SourceHeader, Volume,
+};
+use ndarray::{Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
 use serde::{Deserialize, Serialize};
 
+pub use color::{ColorScale, IMAGENET, normalized, unit_samples};
 pub use crop::{Box3, Crop};
 pub use normalize::Normalization;
 pub use resample::{Resampling, resample_linear, resample_nearest};
@@ -59,10 +63,47 @@ impl Plane {
     }
 }
 
+/// What a model takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// One number at each voxel.
+    #[default]
+    Gray,
+    /// Pictures in color: red, green and blue. A gray picture is widened.
+    Rgb,
+}
+
+impl Input {
+    /// How many channels a slice has.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Gray => 1,
+            Self::Rgb => 3,
+        }
+    }
+
+    /// How its images are read.
+    pub fn to_read(self) -> Channels {
+        match self {
+            Self::Gray => Channels::Gray,
+            Self::Rgb => Channels::Rgb,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What is done to a volume before a network sees it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PreprocessConfig {
+    /// What images have at each voxel.
+    #[serde(skip_serializing_if = "Input::is_default")]
+    pub input: Input,
     /// The plane that slices lie in.
     pub plane: Plane,
     /// Part of the volume that is looked at; the rest is background.
@@ -77,9 +118,9 @@ pub struct PreprocessConfig {
 }
 
 impl PreprocessConfig {
-    /// Channels that the network gets: the slice and its neighbors.
+    /// Channels that the network gets: those of the slice and of its neighbors.
     pub fn channels(&self) -> usize {
-        2 * self.neighbors + 1
+        self.input.channels() * (2 * self.neighbors + 1)
     }
 
     /// Whether these settings can work.
@@ -98,7 +139,41 @@ impl PreprocessConfig {
             let expected = "expected two spacings between 0.01 and 100 mm";
             return Err(EngineError::config("preprocessing.spacing_mm", value, expected));
         }
+        self.validate_input()?;
         self.normalization.validate()
+    }
+
+    /// Pictures have neither millimeters nor a patient, and colors a scale of their own.
+    fn validate_input(&self) -> Result<(), EngineError> {
+        use Normalization::{Channels, Imagenet, Percentile, Unit, Window};
+
+        let refuse = |key: &str, value: String, expected: &str| {
+            Err(EngineError::config(format!("preprocessing.{key}"), value, expected))
+        };
+        let name = self.normalization.name().to_owned();
+        match (self.input, self.normalization) {
+            (Input::Gray, Unit | Imagenet | Channels { .. }) => {
+                let expected = "expected z_score, percentile or window, where input is gray";
+                refuse("normalization", name, expected)
+            }
+            (Input::Rgb, Percentile { .. } | Window { .. }) => {
+                let expected = "expected z_score, unit, imagenet or channels, where input is rgb";
+                refuse("normalization", name, expected)
+            }
+            (Input::Rgb, _) if matches!(self.plane, Plane::Coronal | Plane::Sagittal) => {
+                let value = format!("{:?}", self.plane).to_lowercase();
+                refuse("plane", value, "expected stored, as pictures in color are")
+            }
+            (Input::Rgb, _) if self.crop != Crop::None => {
+                refuse("crop", "nonzero".to_owned(), "expected none, where input is rgb")
+            }
+            (Input::Rgb, _) if self.spacing_mm.is_some() => refuse(
+                "spacing_mm",
+                format!("{:?}", self.spacing_mm.unwrap_or_default()),
+                "expected none: pictures in color have no millimeters",
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -114,13 +189,14 @@ pub struct Preprocessor {
 /// Slices as a network takes them, and the way back.
 #[derive(Debug, Clone)]
 pub struct Prepared {
-    /// Normalized intensities: `[slice, height, width]`.
-    pub slices: Array3<f32>,
+    /// Normalized intensities: `[slice, channel, height, width]`, of one channel or of red, green
+    /// and blue.
+    pub slices: Array4<f32>,
     /// In-plane size before resampling, and how the two relate.
     pub resampling: Resampling,
     placement: Placement,
     geometry: Geometry,
-    source: lamina_io::SourceHeader,
+    source: SourceHeader,
     neighbors: usize,
 }
 
@@ -184,8 +260,13 @@ impl Preprocessor {
     ///
     /// # Errors
     /// [`EngineError::Input`] for voxels that are not numbers, for a volume without
-    /// contrast, or where a spacing is wanted and the volume has none or a far larger one.
+    /// contrast, where a spacing is wanted and the volume has none or a far larger one, or where
+    /// colors are wanted.
     pub fn prepare(&self, volume: &Volume) -> Result<Prepared, EngineError> {
+        if self.config.input == Input::Rgb {
+            let message = "expected a picture in color, found one number at each voxel".to_owned();
+            return Err(EngineError::Input { message });
+        }
         // What is no part of the picture must not set the scale, nor bleed into its neighbors.
         let mut voxels = volume.to_f32_without_padding();
         refuse_non_finite(&voxels)?;
@@ -203,13 +284,57 @@ impl Preprocessor {
         };
         self.config.normalization.apply(&mut slices)?;
         Ok(Prepared {
-            slices,
+            slices: slices.insert_axis(Axis(1)),
             resampling,
             placement: Placement { order, turned_shape, bounds },
             geometry: volume.geometry.clone(),
             source: volume.source.clone(),
             neighbors: self.config.neighbors,
         })
+    }
+
+    /// Normalizes the colors of `picture`; its pages are slices.
+    ///
+    /// # Errors
+    /// [`EngineError::Input`] for a picture without contrast, where its scale is to come from
+    /// itself, or where one number at each voxel is wanted.
+    pub fn prepare_color(&self, picture: &ColorVolume) -> Result<Prepared, EngineError> {
+        if self.config.input == Input::Gray {
+            let message = "expected one number at each voxel, found red, green and blue".to_owned();
+            return Err(EngineError::Input { message });
+        }
+        let scale = self.config.normalization.color_scale(&picture.samples)?;
+        let slices = normalized(unit_samples(&picture.samples).view(), &scale);
+        Ok(self.unmoved(slices, &picture.geometry, &picture.source))
+    }
+
+    /// [`prepare`](Self::prepare) or [`prepare_color`](Self::prepare_color).
+    ///
+    /// # Errors
+    /// As these.
+    pub fn prepare_image(&self, image: &CaseImage) -> Result<Prepared, EngineError> {
+        match image {
+            CaseImage::Gray(volume) => self.prepare(volume),
+            CaseImage::Color(picture) => self.prepare_color(picture),
+        }
+    }
+
+    /// Slices that lie as they are stored.
+    fn unmoved(&self, slices: Array4<f32>, geometry: &Geometry, source: &SourceHeader) -> Prepared {
+        let shape @ [_, height, width] = geometry.shape();
+        let placement = Placement {
+            order: AxisOrder::identity(),
+            turned_shape: shape,
+            bounds: Box3::whole(shape),
+        };
+        Prepared {
+            slices,
+            resampling: Resampling::none([height, width]),
+            placement,
+            geometry: geometry.clone(),
+            source: source.clone(),
+            neighbors: self.config.neighbors,
+        }
     }
 
     fn resampling(
@@ -263,21 +388,27 @@ impl Prepared {
 
     /// Height and width of the prepared slices.
     pub fn slice_shape(&self) -> [usize; 2] {
-        let (_, height, width) = self.slices.dim();
+        let (_, _, height, width) = self.slices.dim();
         [height, width]
     }
 
     /// Writes slice `index` and its neighbors into the middle of `input`, which is
-    /// `[channel, height, width]` and at least as large; the edge slices repeat.
+    /// `[channel, height, width]` and at least as large; the edge slices repeat. Neighbors follow
+    /// each other, each with all of its channels.
     /// Answers the row and column at which the slice begins.
     pub fn write_input(&self, index: usize, mut input: ArrayViewMut3<'_, f32>) -> [usize; 2] {
         let (_, padded_height, padded_width) = input.dim();
         let [height, width] = self.slice_shape();
         let [top, left] = [(padded_height - height) / 2, (padded_width - width) / 2];
-        for (channel, source) in neighbors(index, self.neighbors, self.len()).enumerate() {
+        let channels = self.slices.dim().1;
+        for (at, source) in neighbors(index, self.neighbors, self.len()).enumerate() {
             input
-                .slice_mut(s![channel, top..top + height, left..left + width])
-                .assign(&self.slices.slice(s![source, .., ..]));
+                .slice_mut(s![
+                    at * channels..(at + 1) * channels,
+                    top..top + height,
+                    left..left + width
+                ])
+                .assign(&self.slices.slice(s![source, .., .., ..]));
         }
         [top, left]
     }

@@ -28,6 +28,19 @@ pub enum Normalization {
         /// Full width of the window.
         width_hu: f64,
     },
+    /// From 0 to 1, the brightest that can be stored: for pictures in color.
+    Unit,
+    /// As `channels`, with the colors of the pictures of `ImageNet`: mean 0.485, 0.456, 0.406 and
+    /// deviation 0.229, 0.224, 0.225.
+    Imagenet,
+    /// From 0 to 1, then less the mean and by the standard deviation of each channel: for pictures
+    /// in color.
+    Channels {
+        /// Of red, green and blue, from 0 to 1.
+        mean: [f64; 3],
+        /// Of red, green and blue, from 0 to 1.
+        deviation: [f64; 3],
+    },
 }
 
 impl Normalization {
@@ -58,14 +71,37 @@ impl Normalization {
                     "expected a finite level and a width above 0",
                 )
             }
+            Self::Channels { mean, deviation }
+                if !(mean.into_iter().all(f64::is_finite)
+                    && deviation.into_iter().all(|value| value.is_finite() && value > 0.0)) =>
+            {
+                refuse(
+                    "channels",
+                    format!("{mean:?}, {deviation:?}"),
+                    "expected three finite means and three deviations above 0",
+                )
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Its name, as in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ZScore => "z_score",
+            Self::Percentile { .. } => "percentile",
+            Self::Window { .. } => "window",
+            Self::Unit => "unit",
+            Self::Imagenet => "imagenet",
+            Self::Channels { .. } => "channels",
         }
     }
 
     /// Normalizes the voxels of one case.
     ///
     /// # Errors
-    /// [`EngineError::Input`] when all voxels are equal and the scale is to come from them.
+    /// [`EngineError::Input`] when all voxels are equal and the scale is to come from them, or when
+    /// the normalization is for colors.
     pub fn apply(self, voxels: &mut Array3<f32>) -> Result<(), EngineError> {
         match self {
             Self::ZScore => z_score(voxels),
@@ -79,6 +115,9 @@ impl Normalization {
                 voxels.mapv_inplace(|value| ((value - level) / half).clamp(-1.0, 1.0));
                 Ok(())
             }
+            Self::Unit | Self::Imagenet | Self::Channels { .. } => Err(EngineError::Input {
+                message: format!("{} is for pictures in color, this image is gray", self.name()),
+            }),
         }
     }
 }

@@ -3,14 +3,15 @@
 //! What a batch holds depends on (seed, epoch, place in the epoch) and on nothing
 //! else, so a resumed run sees the batches that the interrupted one would have seen.
 
-use ndarray::{Array3, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{Array3, ArrayViewMut2, ArrayViewMut3, Axis};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::{TrainingCase, TrainingConfig};
-use crate::augment::{AugmentConfig, SliceSource};
+use super::{Samples, TrainingCase, TrainingConfig};
+use crate::augment::{AugmentConfig, Planes, SliceSource};
+use crate::preprocess::{ColorScale, neighbors};
 
 /// What one optimizer step learns from.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +46,7 @@ impl<'a> Batches<'a> {
         let slices = cases
             .iter()
             .enumerate()
-            .flat_map(|(case, data)| (0..data.slices.dim().0).map(move |slice| (case, slice)))
+            .flat_map(|(case, data)| (0..data.labels.dim().0).map(move |slice| (case, slice)))
             .collect();
         Self { cases, slices, augmentation, training, neighbors, seed }
     }
@@ -60,7 +61,8 @@ impl<'a> Batches<'a> {
     pub fn input_shape(&self) -> [usize; 4] {
         let [height, width] = self.training.patch;
         let batch = self.training.batch_size.min(self.slices.len());
-        [batch, 2 * self.neighbors + 1, height, width]
+        let channels = self.cases.first().map_or(1, |case| case.samples.shape()[1]);
+        [batch, channels * (2 * self.neighbors + 1), height, width]
     }
 
     /// The order of the slices in `epoch`.
@@ -99,13 +101,38 @@ impl<'a> Batches<'a> {
     ) {
         let mut rng = drawn_from(self.seed, epoch, index);
         let (case, slice) = self.slices[index];
-        let TrainingCase { slices, labels: reference } = &self.cases[case];
+        let TrainingCase { samples, labels: reference } = &self.cases[case];
         let warp = self.augmentation.draw_warp(&mut rng);
         let center = self.draw_center(reference, slice, &mut rng);
-        let source =
-            SliceSource { slices, labels: reference, index: slice, neighbors: self.neighbors };
-        warp.apply(source, center, input.view_mut(), labels);
-        self.augmentation.vary_intensity(input, &mut rng);
+        let near: Vec<usize> = neighbors(slice, self.neighbors, reference.dim().0).collect();
+        let scale = samples.color_scale();
+        let (numbers, bytes);
+        let planes = match samples {
+            Samples::Numbers(samples) | Samples::Unit(samples, _) => {
+                numbers = samples.select(Axis(0), &near);
+                Planes::Numbers(numbers.view())
+            }
+            Samples::Bytes(samples, _) => {
+                bytes = samples.select(Axis(0), &near);
+                Planes::Bytes(bytes.view())
+            }
+        };
+        // Outside of a slice lies the mean, which is 0 once it is normalized.
+        let outside = scale.map_or(&[0.0][..], |scale| &scale.mean[..]);
+        let source = SliceSource { planes, labels: reference.index_axis(Axis(0), slice), outside };
+        let mut inside = scale.map(|_| vec![false; labels.len()]);
+        warp.apply(source, center, input.view_mut(), labels, inside.as_deref_mut());
+        if let Some(scale) = scale {
+            normalize(input.view_mut(), scale);
+        }
+        self.augmentation.vary_intensity(input.view_mut(), &mut rng);
+        if let Some(inside) = inside {
+            for mut plane in input.outer_iter_mut() {
+                for (value, _) in plane.iter_mut().zip(&inside).filter(|(_, inside)| !**inside) {
+                    *value = 0.0;
+                }
+            }
+        }
     }
 
     /// The pixel that comes to lie in the middle of the patch. Along an axis that the
@@ -139,6 +166,13 @@ impl<'a> Batches<'a> {
     }
 }
 
+/// Colors from 0 to 1 to the network's numbers; channels repeat for each neighbor.
+fn normalize(mut input: ArrayViewMut3<'_, f32>, scale: &ColorScale) {
+    for (channel, mut plane) in input.outer_iter_mut().enumerate() {
+        plane.mapv_inplace(|sample| scale.apply(channel % scale.mean.len(), sample));
+    }
+}
+
 /// A generator of its own for each (seed, epoch, slice).
 fn drawn_from(seed: u64, epoch: usize, slice: usize) -> ChaCha8Rng {
     let mut bytes = [0; 32];
@@ -155,7 +189,10 @@ mod tests {
     fn cases() -> Vec<TrainingCase> {
         [[3, 6, 5], [4, 9, 8]]
             .map(|shape| TrainingCase {
-                slices: Array3::from_shape_fn(shape, |(k, j, i)| (k * 100 + j * 10 + i) as f32),
+                samples: Samples::Numbers(
+                    Array3::from_shape_fn(shape, |(k, j, i)| (k * 100 + j * 10 + i) as f32)
+                        .insert_axis(Axis(1)),
+                ),
                 labels: Array3::from_shape_fn(shape, |(_, j, i)| u8::from(j == 2 && i > 2)),
             })
             .into()

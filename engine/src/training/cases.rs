@@ -1,22 +1,75 @@
 //! Cases as training and validation hold them in memory.
 
 use lamina_io::dataset::{Case, Class};
-use lamina_io::{LabelVolume, Volume};
-use ndarray::Array3;
+use lamina_io::{CaseImage, ColorSamples, LabelVolume};
+use ndarray::{Array3, Array4};
 use rayon::prelude::*;
 
 use crate::error::EngineError;
 use crate::fingerprint::{CaseTraits, Fingerprint};
 use crate::losses::IGNORE_LABEL;
-use crate::preprocess::{Prepared, PreprocessConfig, Preprocessor};
+use crate::preprocess::{ColorScale, Prepared, PreprocessConfig, Preprocessor, unit_samples};
 
 /// A case to learn from, on the prepared grid.
 #[derive(Debug, Clone)]
 pub struct TrainingCase {
-    /// Normalized intensities: `[slice, height, width]`.
-    pub slices: Array3<f32>,
+    /// What is seen.
+    pub samples: Samples,
     /// Reference labels: `[slice, height, width]`.
     pub labels: Array3<u8>,
+}
+
+/// What is seen of a case: `[slice, channel, height, width]`, in that order in memory.
+#[derive(Debug, Clone)]
+pub enum Samples {
+    /// Normalized intensities.
+    Numbers(Array4<f32>),
+    /// Colors as they are stored, a quarter of the memory; and how they are normalized.
+    Bytes(Array4<u8>, ColorScale),
+    /// Colors of more bits, from 0 to 1; and how they are normalized.
+    Unit(Array4<f32>, ColorScale),
+}
+
+impl Samples {
+    /// Slices, channels, height, width.
+    pub fn shape(&self) -> [usize; 4] {
+        match self {
+            Self::Numbers(samples) | Self::Unit(samples, _) => samples.dim().into(),
+            Self::Bytes(samples, _) => samples.dim().into(),
+        }
+    }
+
+    /// How colors are normalized once they are varied.
+    pub fn color_scale(&self) -> Option<&ColorScale> {
+        match self {
+            Self::Numbers(_) => None,
+            Self::Bytes(_, scale) | Self::Unit(_, scale) => Some(scale),
+        }
+    }
+}
+
+/// The samples of a prepared case, colors before they are normalized.
+fn samples(
+    image: CaseImage,
+    prepared: Prepared,
+    config: &PreprocessConfig,
+) -> Result<Samples, EngineError> {
+    let picture = match image {
+        CaseImage::Gray(_) => {
+            let slices = prepared.slices;
+            return Ok(Samples::Numbers(if slices.is_standard_layout() {
+                slices
+            } else {
+                slices.as_standard_layout().into_owned()
+            }));
+        }
+        CaseImage::Color(picture) => picture,
+    };
+    let scale = config.normalization.color_scale(&picture.samples)?;
+    Ok(match picture.samples {
+        ColorSamples::U8(samples) => Samples::Bytes(samples, scale),
+        words @ ColorSamples::U16(_) => Samples::Unit(unit_samples(&words), scale),
+    })
 }
 
 /// A case to measure on: what the network sees, and what it should say on the source's grid.
@@ -48,10 +101,12 @@ impl CaseReader {
     /// # Errors
     /// Whatever is wrong with the image or its labels, with the name of the file.
     pub fn training(&self, case: &Case) -> Result<(TrainingCase, CaseTraits), EngineError> {
-        let (volume, HeldOut { prepared, reference, .. }, labels) = self.read(case)?;
-        let traits = CaseTraits::of(&volume, Some(&reference), self.preprocessor.config())
-            .map_err(|error| EngineError::data(&case.image, error.to_string()))?;
-        Ok((TrainingCase { slices: prepared.slices, labels }, traits))
+        let (image, HeldOut { prepared, reference, .. }, labels) = self.read(case)?;
+        let of_image = |error: EngineError| EngineError::data(&case.image, error.to_string());
+        let config = self.preprocessor.config();
+        let traits = CaseTraits::of_image(&image, Some(&reference), config).map_err(of_image)?;
+        let samples = samples(image, prepared, config).map_err(of_image)?;
+        Ok((TrainingCase { samples, labels }, traits))
     }
 
     /// A case to measure on.
@@ -63,8 +118,8 @@ impl CaseReader {
     }
 
     /// The image, the case, and its labels on the prepared grid.
-    fn read(&self, case: &Case) -> Result<(Volume, HeldOut, Array3<u8>), EngineError> {
-        let volume = case.read_volume()?;
+    fn read(&self, case: &Case) -> Result<(CaseImage, HeldOut, Array3<u8>), EngineError> {
+        let image = case.read_image(self.preprocessor.config().input.to_read())?;
         let reference = case.read_labels()?;
         let known = |label: u8| usize::from(label) < self.num_classes || label == IGNORE_LABEL;
         if let Some(label) = reference.counts().into_keys().find(|&label| !known(label)) {
@@ -74,12 +129,12 @@ impl CaseReader {
         }
         let prepared = self
             .preprocessor
-            .prepare(&volume)
+            .prepare_image(&image)
             .map_err(|error| EngineError::data(&case.image, error.to_string()))?;
         let labels = prepared
             .prepare_labels(&reference)
             .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
-        Ok((volume, HeldOut { case: case.id.clone(), prepared, reference }, labels))
+        Ok((image, HeldOut { case: case.id.clone(), prepared, reference }, labels))
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use average::{Average, EmaConfig};
 pub use batches::{Batch, Batches};
-pub use cases::{CaseReader, HeldOut, TrainingCase, fingerprint_of};
+pub use cases::{CaseReader, HeldOut, Samples, TrainingCase, fingerprint_of};
 pub use checkpoint::{Checkpoint, Progress};
 pub use fit::{Fit, FitSummary};
 pub use initialize::initialize;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::codes::SegmentCodes;
+use crate::color::{CaseImage, Channels, read_image};
 use crate::error::VolumeError;
 use crate::picture::LabelColors;
 use crate::read::{ReadOptions, read_volume};
@@ -298,6 +299,15 @@ impl Case {
     /// As [`read_volume`].
     pub fn read_volume(&self) -> Result<Volume, VolumeError> {
         read_volume(&self.image, &ReadOptions { volume: self.volume, ..ReadOptions::default() })
+    }
+
+    /// The image, as a model wants it.
+    ///
+    /// # Errors
+    /// As [`read_image`].
+    pub fn read_image(&self, channels: Channels) -> Result<CaseImage, VolumeError> {
+        let options = ReadOptions { volume: self.volume, ..ReadOptions::default() };
+        read_image(&self.image, &options, channels)
     }
 }
 

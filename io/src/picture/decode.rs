@@ -11,6 +11,7 @@ use tiff::tags::Tag;
 
 use super::patched::Patched;
 use super::{Kind, bmp, jpeg};
+use crate::color::{ColorSamples, planes};
 use crate::error::VolumeError;
 use crate::input::Input;
 use crate::read::Limits;
@@ -25,12 +26,18 @@ pub(crate) struct Picture {
     /// One for gray or an index, two with alpha; three for red, green and blue, four with alpha.
     pub(crate) channels: usize,
     pub(crate) stored: StoredType,
+    /// How many bits of a sample count: fewer than `stored` has where a file has one, two, four
+    /// or twelve.
+    pub(crate) bits: u32,
     pub(crate) order: ByteOrder,
     /// Page after page, row after row; the channels of a pixel together.
     pub(crate) bytes: Vec<u8>,
     /// What indices stand for, where they are no gray.
     pub(crate) palette: Option<Vec<[u8; 3]>>,
 }
+
+/// Said of pictures through which something would be seen that nobody knows.
+const TRANSPARENT: &str = "pixels that are partly transparent";
 
 /// Why a picture cannot be decoded.
 enum Refusal {
@@ -137,6 +144,7 @@ fn png(file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refusal> {
         pages: 1,
         channels: color.samples(),
         stored,
+        bits: bits as u32,
         order: ByteOrder::Big,
         bytes,
         palette,
@@ -187,6 +195,7 @@ fn bitmap(mut file: BufReader<File>, bound: &Bound<'_>) -> Result<Picture, Refus
         pages: 1,
         channels: 1,
         stored: StoredType::U8,
+        bits: 8,
         order: ByteOrder::Little,
         bytes: indices,
         palette,
@@ -218,6 +227,7 @@ fn simple(
         pages: 1,
         channels: usize::from(color.channel_count()),
         stored: StoredType::U8,
+        bits: 8,
         order: ByteOrder::Little,
         bytes,
         palette: None,
@@ -295,6 +305,7 @@ fn add_page(
         pages: 1,
         channels: channels as usize,
         stored,
+        bits: u32::from(bits),
         order: ByteOrder::Little,
         bytes,
         palette,
@@ -394,21 +405,64 @@ impl Picture {
         if self.channels == 1 {
             return Ok(self);
         }
-        let opaque = |pixel: usize| {
-            let integer = !matches!(self.stored, StoredType::F32 | StoredType::F64);
-            integer && self.sample(pixel, self.channels - 1).iter().all(|&byte| byte == 255)
-        };
-        if self.channels.is_multiple_of(2) && !(0..self.pixels()).all(opaque) {
-            return Err("pixels that are partly transparent");
+        if !self.is_opaque() {
+            return Err(TRANSPARENT);
         }
         let gray = |pixel: usize| {
             (1..3).all(|channel| self.sample(pixel, channel) == self.sample(pixel, 0))
         };
         if self.channels > 2 && !(0..self.pixels()).all(gray) {
-            return Err("colors (red, green and blue), which no network here takes yet");
+            return Err("colors (red, green and blue), which only models of color pictures take");
         }
         let bytes = (0..self.pixels()).flat_map(|pixel| self.sample(pixel, 0).to_vec()).collect();
         Ok(Self { bytes, channels: 1, ..self })
+    }
+
+    /// Whether there is no alpha, or nothing shines through.
+    fn is_opaque(&self) -> bool {
+        let opaque = |pixel: usize| {
+            let integer = !matches!(self.stored, StoredType::F32 | StoredType::F64);
+            integer && self.sample(pixel, self.channels - 1).iter().all(|&byte| byte == 255)
+        };
+        !self.channels.is_multiple_of(2) || (0..self.pixels()).all(opaque)
+    }
+
+    /// Red, green and blue of each pixel, or what there is instead.
+    pub(crate) fn into_color(self) -> Result<ColorSamples, &'static str> {
+        if !self.is_opaque() {
+            return Err(TRANSPARENT);
+        }
+        let shape = [self.pages, self.height, self.width];
+        match (self.stored, &self.palette) {
+            (StoredType::U8, Some(_)) => {
+                let colors: Option<Vec<[u8; 3]>> =
+                    (0..self.pixels()).map(|pixel| self.color(pixel)).collect();
+                let colors = colors.ok_or("places beyond its palette")?;
+                Ok(ColorSamples::U8(planes(colors.as_flattened(), shape, 3)))
+            }
+            (StoredType::U8, None) => {
+                let mut samples = planes(&self.bytes, shape, self.channels);
+                if self.bits < 8 {
+                    let brightest = (1_u16 << self.bits) - 1;
+                    samples.mapv_inplace(|value| (u16::from(value) * 255 / brightest) as u8);
+                }
+                Ok(ColorSamples::U8(samples))
+            }
+            (StoredType::U16, None) => {
+                let mut values: Vec<u16> = Vec::new();
+                u16::extend_from_bytes(&mut values, &self.bytes, self.order);
+                if self.bits < 16 {
+                    let brightest = (1_u32 << self.bits) - 1;
+                    let stretched =
+                        |value: u16| u32::from(value).min(brightest) * 65535 / brightest;
+                    for value in &mut values {
+                        *value = stretched(*value) as u16;
+                    }
+                }
+                Ok(ColorSamples::U16(planes(&values, shape, self.channels)))
+            }
+            _ => Err("pixels of other numbers"),
+        }
     }
 }
 

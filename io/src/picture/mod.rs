@@ -2,8 +2,8 @@
 //!
 //! Decoding is left to the crates for each; here it is decided what a picture means. Gray is one
 //! number per pixel, as stored and not stretched; so are the indices of a palette, which are labels
-//! and no brightness. Colors are read where they are all gray, or through [`LabelColors`]. Pages
-//! are slices. No picture says where it is or how large its pixels are.
+//! and no brightness. Colors are read as a volume where they are all gray, as labels through
+//! [`LabelColors`], or as they are for models that want them ([`read_color`]). Pages are slices. No picture says where it is or how large its pixels are.
 //!
 //! Pixels are where the file has them. A camera may ask to turn its picture (the orientation of
 //! EXIF), but labels are drawn on pixels and ask for nothing: nothing is turned, and a program
@@ -26,6 +26,7 @@ pub(crate) use paint::color_of;
 pub use paint::{Overlay, Painting};
 pub(crate) use write::write;
 
+use crate::color::{self, ColorSamples, ColorVolume};
 use crate::error::VolumeError;
 use crate::geometry::Geometry;
 use crate::image::{Description, Image, InMemory, Sizes};
@@ -94,6 +95,30 @@ pub(crate) fn asks_to_be_turned(path: &Path) -> bool {
     read.is_ok()
         && Kind::of_content(&start) == Some(Kind::Jpeg)
         && jpeg::Header::of(&start).orientation.is_some_and(|orientation| orientation != 1)
+}
+
+/// Reads a picture with its colors; gray is widened.
+pub(crate) fn read_color(path: &Path, limits: &Limits) -> Result<ColorVolume, VolumeError> {
+    let picture = decode(path, limits)?;
+    color_volume(picture)
+        .map_err(|found| VolumeError::NoColors { path: path.to_owned(), found: found.to_owned() })
+}
+
+/// What kind of picture there is at `path`, and its colors; `None` where there are none.
+pub(crate) fn read_color_as(path: &Path, limits: &Limits) -> Option<(&'static str, ColorVolume)> {
+    let picture = crate::format::is_picture(path).ok()?.then(|| decode(path, limits).ok())??;
+    let kind = picture.kind.name();
+    Some((kind, color_volume(picture).ok()?))
+}
+
+fn color_volume(picture: Picture) -> Result<ColorVolume, &'static str> {
+    let geometry = Geometry::pixels([picture.pages, picture.height, picture.width]);
+    let samples = picture.into_color()?;
+    let widened = match &samples {
+        ColorSamples::U8(samples) => color::is_gray(samples.view()),
+        ColorSamples::U16(samples) => color::is_gray(samples.view()),
+    };
+    Ok(ColorVolume { samples, geometry, source: SourceHeader::default(), widened })
 }
 
 /// Opens a picture of one number per pixel.

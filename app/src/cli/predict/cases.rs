@@ -8,15 +8,15 @@ use anyhow::{Context, bail};
 use lamina_engine::EngineError;
 use lamina_engine::bundle::Model;
 use lamina_engine::fingerprint::Doubt;
-use lamina_engine::inference::{InferenceConfig, segment_volume};
+use lamina_engine::inference::{InferenceConfig, segment_image};
 use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed_case};
 use lamina_engine::observer::{Event, Observer};
 use lamina_io::atomic::write_atomically;
 use lamina_io::dataset::LabelValues;
 use lamina_io::{
-    DicomScan, LabelVolume, Modality, ReadOptions, Segmentation, Verified, Volume, VolumeError,
-    export_labels_in, export_segmentation, files_of, files_read, read_labels, read_segmentation,
-    read_volume,
+    CaseImage, DicomScan, LabelVolume, Modality, ReadOptions, Segmentation, Verified, VolumeError,
+    export_labels_in, export_segmentation, files_of, files_read, read_image, read_labels,
+    read_segmentation,
 };
 
 use super::plan::Job;
@@ -52,7 +52,7 @@ pub(super) struct Run<'a> {
 struct Finished {
     labels: LabelVolume,
     seconds: Option<Seconds>, // none where an earlier run made the mask
-    volume: Option<Volume>,   // none where it was not read for that reason
+    image: Option<CaseImage>, // none where it was not read for that reason
     unlike_training: Vec<Doubt>,
 }
 
@@ -124,7 +124,7 @@ impl Run<'_> {
                 }
                 .context("cannot use the mask of an earlier run; --overwrite makes it again")?;
                 let unlike_training = record.unlike_training;
-                return Ok(Finished { labels, seconds: None, volume: None, unlike_training });
+                return Ok(Finished { labels, seconds: None, image: None, unlike_training });
             }
             bail!(
                 "a file with the name of the mask is there and was not made from this input by this model; \
@@ -161,6 +161,19 @@ impl Run<'_> {
 
     fn reading(&self) -> ReadOptions {
         self.args.series.reading(self.args.volume)
+    }
+
+    /// The image, with as many channels as the model wants.
+    fn read_image(&self, job: &Job) -> anyhow::Result<CaseImage> {
+        let channels = self.model.manifest.preprocessing.input.to_read();
+        let image = read_image(&job.input, &self.reading(), channels)?;
+        if let CaseImage::Color(picture) = &image
+            && picture.widened
+        {
+            let case = &job.case;
+            self.output.note(format!("{case}: a gray picture, taken for one in color"));
+        }
+        Ok(image)
     }
 
     /// What a segmentation of DICOM is of; said to be none before anything is computed.
@@ -205,11 +218,11 @@ impl Run<'_> {
     fn segment(&self, job: &Job, recipe: Recipe) -> anyhow::Result<Finished> {
         let started = Instant::now();
         let scan = self.scan(job)?;
-        let volume = read_volume(&job.input, &self.reading())?;
+        let image = self.read_image(job)?;
         let read = started.elapsed().as_secs_f64();
-        self.refuse_other_modality(&volume, job)?;
+        self.refuse_other_modality(&image, job)?;
 
-        let segmentation = segment_volume(&job.case, &volume, &self.model, &self.progress)
+        let segmentation = segment_image(&job.case, &image, &self.model, &self.progress)
             .with_context(|| format!("cannot segment: {}", job.input.display()))?;
 
         let started = Instant::now();
@@ -236,7 +249,7 @@ impl Run<'_> {
             device: self.device.clone(),
             seconds,
             doubt: Some(segmentation.doubt),
-            unlike_training: self.unlike_training(&volume, &classes),
+            unlike_training: self.unlike_training(&image, &classes),
             classes,
         };
         if let Err(error) = record.write(&job.sidecar) {
@@ -248,15 +261,15 @@ impl Run<'_> {
         Ok(Finished {
             labels: segmentation.labels,
             seconds: Some(seconds),
-            volume: Some(volume),
+            image: Some(image),
             unlike_training: record.unlike_training,
         })
     }
 
     /// In what the image, and what was found in it, is unlike the training cases.
-    fn unlike_training(&self, volume: &Volume, classes: &[ClassVolume]) -> Vec<Doubt> {
+    fn unlike_training(&self, image: &CaseImage, classes: &[ClassVolume]) -> Vec<Doubt> {
         let manifest = &self.model.manifest;
-        let mut doubts = manifest.doubts_about(volume);
+        let mut doubts = manifest.doubts_about_image(image);
         let found: Option<BTreeMap<u8, f64>> =
             classes.iter().map(|class| Some((class.label, class.volume_ml?))).collect();
         if let (Some(found), Some(fingerprint)) = (found, &manifest.fingerprint) {
@@ -266,8 +279,9 @@ impl Run<'_> {
     }
 
     /// The bundled model is taken for nothing but what it was made for.
-    fn refuse_other_modality(&self, volume: &Volume, job: &Job) -> anyhow::Result<()> {
+    fn refuse_other_modality(&self, image: &CaseImage, job: &Job) -> anyhow::Result<()> {
         let expected = &self.model.manifest.modality;
+        let CaseImage::Gray(volume) = image else { return Ok(()) };
         let found = match &volume.modality {
             Some(Modality::Ct) => "ct",
             Some(Modality::Mr) => "mr",
@@ -382,10 +396,11 @@ impl Run<'_> {
         reference: Option<&LabelVolume>,
         results: &[ClassResult],
     ) -> anyhow::Result<Drawn> {
-        let volume = match finished.volume {
-            Some(volume) => volume,
-            None => read_volume(&job.input, &self.reading())?,
+        let image = match finished.image {
+            Some(image) => image,
+            None => self.read_image(job)?,
         };
+        let volume = image.into_gray();
         let caption = |result: &ClassResult| {
             let mut caption =
                 format!("{}  {} ml", result.volume.name, number(result.volume.volume_ml, 2));

@@ -54,7 +54,7 @@ impl ModelChoice {
             format!("Cannot use this bundle: {}", crate::cli::error_line(&error))
         })?;
         manifest
-            .check_takes_volumes()
+            .check_takes_gray()
             .map_err(|error| format!("Cannot segment with this bundle: {error}"))?;
         Ok(Self::new(folder, manifest))
     }

@@ -187,7 +187,7 @@ fn run(
     model: &Model,
     worker: &Worker<SegmentEvent>,
 ) -> Result<(), EngineError> {
-    model.manifest.check_takes_volumes()?;
+    model.manifest.check_takes_gray()?;
     let prepared =
         Preprocessor::new(model.manifest.preprocessing.clone()).prepare(&request.volume)?;
     let placement = prepared.placement();
