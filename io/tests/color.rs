@@ -24,7 +24,7 @@ fn save(picture: impl Into<DynamicImage>, name: &str) -> (tempfile::TempDir, Pat
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     let picture = picture.into();
-    if !name.ends_with(".tif") {
+    if path.extension().is_none_or(|ending| ending != "tif") {
         picture.save(&path).unwrap();
         return (folder, path);
     }
