@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use lamina_io::dataset::Class;
+use lamina_io::dataset::{Class, Measure};
 use lamina_io::{CaseImage, Volume};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,12 +20,12 @@ use crate::error::EngineError;
 use crate::fingerprint::{Doubt, Fingerprint, Subject};
 use crate::inference::{InferenceConfig, Labeler};
 use crate::networks::{Network, NetworkConfig};
-use crate::observer::ClassDice;
+use crate::observer::ClassScore;
 use crate::preprocess::{Input, PreprocessConfig};
 use crate::weights::{self, NamedTensor, NamedTensors, Storage};
 
 const MANIFEST: &str = "model.toml";
-const WEIGHTS: &str = "weights.safetensors";
+pub(crate) const WEIGHTS: &str = "weights.safetensors";
 const TEST_VECTOR: &str = "test_vector.safetensors";
 
 /// Largest difference from the test vector, relative to its largest value. Devices
@@ -130,33 +130,51 @@ pub struct ImportRecord {
 }
 
 /// What a bundle reached on held-out cases.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricsRecord {
     /// What was measured on, in words.
     pub measured_on: String,
     /// Held-out cases.
     pub cases: usize,
-    /// The mean over the classes.
-    pub mean_dice: f64,
+    /// The mean over the classes, where cases are measured by their Dice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_dice: Option<f64>,
     /// Mean case Dice of each foreground class that any case shows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dice: BTreeMap<String, f64>,
+    /// The mean over the classes, where all cases are measured together by their IoU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_iou: Option<f64>,
+    /// Pooled IoU of each class that any case shows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub iou: BTreeMap<String, f64>,
 }
 
 impl MetricsRecord {
-    /// The record of a validation. A class that no case shows has no Dice and does not
+    /// The record of a validation. A class that no case shows has no score and does not
     /// enter the mean.
-    pub fn new(measured_on: String, dice: &[ClassDice]) -> Self {
+    pub fn new(measured_on: String, measure: Measure, scores: &[ClassScore]) -> Self {
         let rounded = |value: f64| (value * 1e6).round() / 1e6;
-        let defined: Vec<f64> = dice.iter().filter_map(|class| class.dice).collect();
-        Self {
-            measured_on,
-            cases: dice.iter().map(|class| class.cases).max().unwrap_or(0),
-            mean_dice: rounded(defined.iter().sum::<f64>() / defined.len().max(1) as f64),
-            dice: dice
-                .iter()
-                .filter_map(|class| Some((class.class.clone(), rounded(class.dice?))))
-                .collect(),
+        let defined: Vec<f64> = scores.iter().filter_map(|class| class.score).collect();
+        let mean = rounded(defined.iter().sum::<f64>() / defined.len().max(1) as f64);
+        let per_class: BTreeMap<String, f64> = scores
+            .iter()
+            .filter_map(|class| Some((class.class.clone(), rounded(class.score?))))
+            .collect();
+        let cases = scores.iter().map(|class| class.cases).max().unwrap_or(0);
+        let record = Self { measured_on, cases, ..Self::default() };
+        match measure {
+            Measure::CaseDice => Self { mean_dice: Some(mean), dice: per_class, ..record },
+            Measure::PooledIou => Self { mean_iou: Some(mean), iou: per_class, ..record },
+        }
+    }
+
+    /// By what was measured, the mean over the classes, and the score of each class.
+    pub fn scores(&self) -> (Measure, f64, &BTreeMap<String, f64>) {
+        match (self.mean_dice, self.mean_iou) {
+            (None, Some(mean)) => (Measure::PooledIou, mean, &self.iou),
+            (mean, _) => (Measure::CaseDice, mean.unwrap_or(0.0), &self.dice),
         }
     }
 }
@@ -475,7 +493,7 @@ fn answer(network: &Network, input: &NamedTensor, device: &Device) -> NamedTenso
     NamedTensor { shape, values: logits.into_data().try_to_vec().expect("logits are f32") }
 }
 
-fn read_hashed(path: &Path, expected: &str) -> Result<Vec<u8>, EngineError> {
+pub(crate) fn read_hashed(path: &Path, expected: &str) -> Result<Vec<u8>, EngineError> {
     let bytes = std::fs::read(path)
         .map_err(|source| EngineError::Read { path: path.to_path_buf(), source })?;
     let found = sha256(&bytes);

@@ -96,16 +96,31 @@ pub enum EngineError {
         reason: String,
     },
 
-    /// The loss or a weight became infinite or undefined.
+    /// The loss became infinite or undefined.
     #[error(
-        "the loss is {loss} at epoch {epoch}, step {step}: lower the learning rate or look at the data of this step"
+        "the loss is {loss} at epoch {epoch}, step {step}: lower the learning rate or look at the \
+         batch that caused it: {batch}"
     )]
     Diverged {
-        /// The loss that was found, or NaN where the weights overflowed.
+        /// The loss that was found.
         loss: f64,
         /// The epoch, from 1.
         epoch: usize,
         /// The step within the epoch, from 1.
+        step: usize,
+        /// Where the batch lies that caused it.
+        batch: PathBuf,
+    },
+
+    /// A weight became infinite or undefined.
+    #[error(
+        "the weights overflowed by epoch {epoch}, step {step}, although the loss did not: lower \
+         the learning rate"
+    )]
+    Overflowed {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The last step within the epoch that was done, from 1.
         step: usize,
     },
 

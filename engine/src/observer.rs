@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lamina_io::dataset::Measure;
 use ndarray::{Array2, Array3};
 use serde::Serialize;
 
@@ -114,10 +115,13 @@ pub enum Event {
         epochs: usize,
         /// Mean loss over the epoch's batches.
         training_loss: f64,
-        /// Case Dice per foreground class, mean over the held-out cases.
-        dice: Vec<ClassDice>,
-        /// Mean over the foreground classes; absent when the epoch was not validated.
-        mean_dice: Option<f64>,
+        /// What the scores are.
+        measure: Measure,
+        /// How well each class was found in the held-out cases; empty when the epoch was not
+        /// validated.
+        scores: Vec<ClassScore>,
+        /// Mean over these classes; absent when the epoch was not validated.
+        mean_score: Option<f64>,
         /// Whether this is the best epoch so far.
         best: bool,
         /// How long the epoch took, validation included.
@@ -142,8 +146,11 @@ pub enum Event {
     TrainingFinished {
         /// The epoch whose weights the bundle holds, from 1.
         epoch: usize,
-        /// Their mean Dice over the held-out cases.
-        mean_dice: f64,
+        /// What the score is.
+        measure: Measure,
+        /// How well the held-out cases were segmented with them, mean over the classes; absent
+        /// where they show no class.
+        mean_score: Option<f64>,
         /// Where the trained bundle lies.
         bundle: PathBuf,
     },
@@ -154,14 +161,15 @@ pub enum Event {
     },
 }
 
-/// Mean case Dice of one class.
+/// How well one class was found in the held-out cases, by the data set's [`Measure`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ClassDice {
+pub struct ClassScore {
     /// The class's name.
     pub class: String,
-    /// Mean over the cases in which it is defined.
-    pub dice: Option<f64>,
-    /// How many cases that is.
+    /// Mean over the cases in which it is defined, or the pooled number; absent where no case
+    /// shows the class.
+    pub score: Option<f64>,
+    /// How many cases went in.
     pub cases: usize,
 }
 

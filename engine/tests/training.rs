@@ -8,20 +8,25 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use lamina_engine::EngineError;
+use lamina_engine::augment::AugmentConfig;
 use lamina_engine::bundle::Model;
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::experiment::Experiment;
 use lamina_engine::inference::segment_volume;
+use lamina_engine::losses::cross_entropy::CrossEntropyConfig;
 use lamina_engine::losses::dice::DiceConfig;
 use lamina_engine::losses::lovasz::LovaszHingeConfig;
 use lamina_engine::losses::ohem::OhemConfig;
 use lamina_engine::losses::{LossConfig, WeightedLoss};
 use lamina_engine::networks::NetworkConfig;
 use lamina_engine::networks::bpnet::BpnetConfig;
+use lamina_engine::networks::nnunet::NnunetConfig;
 use lamina_engine::networks::unet::UnetConfig;
-use lamina_engine::observer::{ClassDice, Event, Silent};
-use lamina_engine::training::{Checkpoint, EmaConfig, FitSummary, Keep, Schedule, WarmUp};
-use lamina_engine::weights::{NameMap, read_weights, values_by_name};
+use lamina_engine::observer::{ClassScore, Event, Silent};
+use lamina_engine::training::{
+    Checkpoint, EarlyStop, EmaConfig, FitSummary, Keep, RunFolder, Schedule, StartWeights, WarmUp,
+};
+use lamina_engine::weights::{NameMap, NamedTensor, decode, read_weights, values_by_name};
 use lamina_io::{
     ReadOptions, Voxels, read_labels, read_volume, synthetic, write_labels, write_volume,
 };
@@ -118,7 +123,7 @@ fn training_lowers_the_loss_and_finds_the_ellipsoids() {
     let script = Script::stop_at(|_| false);
     let summary = tiny.fit("run", &experiment, false, &script).unwrap();
     assert_eq!((summary.training_cases, summary.validation_cases), (4, 2));
-    assert!(summary.mean_dice > 0.9, "{summary:?}");
+    assert!(summary.mean_score > Some(0.9), "{summary:?}");
 
     let heard = script.heard.into_inner().unwrap();
     let losses: Vec<f64> = heard
@@ -133,7 +138,7 @@ fn training_lowers_the_loss_and_finds_the_ellipsoids() {
     let validated: Vec<usize> = heard
         .iter()
         .filter_map(|event| match event {
-            Event::EpochFinished { epoch, mean_dice: Some(_), .. } => Some(*epoch),
+            Event::EpochFinished { epoch, mean_score: Some(_), .. } => Some(*epoch),
             _ => None,
         })
         .collect();
@@ -256,7 +261,7 @@ fn the_moving_average_is_what_is_validated_and_kept() {
     }
     let events = events(&run);
     let validated = events.iter().rfind(|event| event["event"] == "epoch_finished").unwrap();
-    assert_eq!(validated["mean_dice"], summary.mean_dice);
+    assert_eq!(validated["mean_score"].as_f64(), summary.mean_score);
 }
 
 #[test]
@@ -340,12 +345,12 @@ fn the_best_epoch_is_kept_where_asked_for() {
         .unwrap()
         .iter()
         .filter_map(|event| match event {
-            Event::EpochFinished { mean_dice, .. } => *mean_dice,
+            Event::EpochFinished { mean_score, .. } => *mean_score,
             _ => None,
         })
         .collect();
     let best = dices.iter().copied().fold(0.0, f64::max);
-    assert_eq!(summary.mean_dice, best, "{dices:?}");
+    assert_eq!(summary.mean_score, Some(best), "{dices:?}");
     assert_eq!(dices[summary.epoch - 1], best);
 }
 
@@ -421,10 +426,10 @@ fn events_are_lines_of_json_in_order() {
     assert_eq!((&events[1]["epoch"], &events[1]["step"]), (&1.into(), &1.into()));
     assert_eq!(events[1]["learning_rate"], 0.1);
     assert_eq!((&events[9]["epoch"], &events[9]["step"]), (&2.into(), &4.into()));
-    assert_eq!(events[5]["mean_dice"], Value::Null);
-    assert_eq!(events[10]["dice"][1]["class"], "back");
-    assert_eq!(events[10]["dice"][1]["cases"], 2);
-    assert_eq!(events[11]["mean_dice"], events[10]["mean_dice"]);
+    assert_eq!(events[5]["mean_score"], Value::Null);
+    assert_eq!(events[10]["scores"][1]["class"], "back");
+    assert_eq!(events[10]["scores"][1]["cases"], 2);
+    assert_eq!(events[11]["mean_score"], events[10]["mean_score"]);
 }
 
 #[test]
@@ -451,7 +456,7 @@ fn the_bundle_gives_the_dice_that_was_reported_on_the_grid_of_the_source() {
         }
     }
     for (index, sum) in sums.into_iter().enumerate() {
-        let ClassDice { class, dice: reported, .. } = &summary.dice[index];
+        let ClassScore { class, score: reported, .. } = &summary.scores[index];
         let reported = reported.unwrap();
         assert!((reported - sum).abs() < 1e-12, "{sum} is not {reported}");
         assert!((model.manifest.metrics.as_ref().unwrap().dice[class] - sum).abs() < 1e-6);
@@ -468,12 +473,159 @@ fn a_run_that_diverges_says_so_and_keeps_the_checkpoint_before() {
     experiment.training.epochs = 100;
     experiment.training.validate_every = 100;
     let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
-    let EngineError::Diverged { loss, epoch, .. } = error else { panic!("{error}") };
-    assert!(!loss.is_finite());
-    assert!(epoch > 1, "the first epoch leaves a checkpoint, the test needs one");
+    let (epoch, step) = match error {
+        EngineError::Diverged { loss, epoch, step, batch } => {
+            assert!(!loss.is_finite());
+            let (tensors, said) = decode(&bytes(&batch), &batch, |_| true).unwrap();
+            assert_eq!(tensors["inputs"].shape, [6, 3, 24, 24]);
+            assert_eq!(tensors["labels"].shape, [6, 24, 24]);
+            assert_eq!(said["epoch"], epoch.to_string());
+            assert_eq!(said["slices"].lines().count(), 6);
+            assert!(said["slices"].starts_with("case_"), "{said:?}");
+            (epoch, step - 1)
+        }
+        EngineError::Overflowed { epoch, step } => (epoch, step - 1),
+        error => panic!("{error}"),
+    };
+    assert!((epoch, step) > (1, 1), "the test needs a checkpoint before");
     let checkpoint = Checkpoint::read(&tiny.run_folder("run").join("last.safetensors")).unwrap();
-    assert_eq!((checkpoint.progress.epoch, checkpoint.progress.step), (epoch - 1, 0));
+    assert!(checkpoint.is_finite());
+    assert!((checkpoint.progress.epoch + 1, checkpoint.progress.step) <= (epoch, step));
     assert!(!tiny.run_folder("run").join("bundle").exists());
+}
+
+#[test]
+fn a_loss_that_is_no_number_leaves_the_batch_that_caused_it() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.loss = LossConfig::Sum(vec![WeightedLoss {
+        weight: 1e300, // beyond what the numbers of the loss can hold
+        loss: LossConfig::DiceCrossEntropy,
+    }]);
+    let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
+    let message = error.to_string();
+    let EngineError::Diverged { epoch: 1, step: 1, batch, .. } = error else { panic!("{error}") };
+    assert_eq!(batch, tiny.run_folder("run").join("diverged.safetensors"));
+    assert!(message.starts_with("the loss is inf at epoch 1, step 1: lower"), "{message}");
+    let (tensors, said) = decode(&bytes(&batch), &batch, |_| true).unwrap();
+    let size = tensors["inputs"].shape[0];
+    assert_eq!(said["slices"].lines().count(), size);
+    assert!(said["slices"].lines().all(|slice| slice.starts_with("case_")), "{said:?}");
+}
+
+#[test]
+fn several_batches_make_one_step_as_one_large_batch_does() {
+    // Instance norms, so that no slice sees what else is in its batch, and a loss that is a mean
+    // over pixels.
+    let tiny = Tiny::new();
+    let network =
+        NnunetConfig { base_channels: 4, max_channels: 8, stages: 3, ..NnunetConfig::default() };
+    let mut experiment = Experiment { network: NetworkConfig::Nnunet(network), ..experiment() };
+    experiment.augmentation = AugmentConfig::default();
+    experiment.training.loss = LossConfig::CrossEntropy(CrossEntropyConfig::default());
+    experiment.training.epochs = 1;
+    experiment.validate().unwrap();
+    let learned = |name: &str, batch_size, accumulate| {
+        let mut experiment = experiment.clone();
+        experiment.training.batch_size = batch_size;
+        experiment.training.accumulate = accumulate;
+        tiny.fit(name, &experiment, false, &Silent).unwrap();
+        Checkpoint::read(&tiny.run_folder(name).join("last.safetensors")).unwrap().model
+    };
+    let (large, small) = (learned("large", 6, 1), learned("small", 3, 2));
+    let fresh = learned("other", 3, 1);
+    for (name, tensor) in &large {
+        let farthest = |other: &NamedTensor| {
+            let pairs = tensor.values.iter().zip(&other.values);
+            pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
+        };
+        assert!(farthest(&small[name]) < 1e-4, "{name}: {}", farthest(&small[name]));
+        if tensor.shape.len() > 1 {
+            assert!(farthest(&fresh[name]) > 1e-4, "{name} is the same after other steps");
+        }
+    }
+}
+
+#[test]
+fn a_run_of_iterations_in_parts_of_steps_resumes_to_the_same_bits() {
+    let mut experiment = averaged();
+    experiment.training.accumulate = 2;
+    experiment.training.iterations = Some(5);
+    experiment.validate().unwrap();
+    stop_and_resume(
+        &experiment,
+        &[
+            ("in the middle of an epoch", |event| steps(event) == Some((2, 1))),
+            ("in the epoch that is cut short", |event| steps(event) == Some((3, 1))),
+        ],
+    );
+}
+
+#[test]
+fn a_run_ends_early_where_nothing_gets_better() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.learning_rate = 0.0;
+    experiment.training.epochs = 50;
+    experiment.training.early_stop = Some(EarlyStop { patience: 3 });
+    experiment.validate().unwrap();
+    let script = Script::stop_at(|_| false);
+    let summary = tiny.fit("run", &experiment, false, &script).unwrap();
+    let events = events(&tiny.run_folder("run"));
+    let finished: Vec<&Value> =
+        events.iter().filter(|event| event["event"] == "epoch_finished").collect();
+    let last_best = finished.iter().rposition(|event| event["best"] == true).unwrap();
+    assert_eq!(finished.len(), last_best + 1 + 3);
+    assert_eq!(summary.epoch, finished.len());
+    assert!(summary.epoch < 50, "{summary:?}");
+    let said = |event: &Value| event["message"].as_str().map(str::to_owned);
+    let notices: Vec<String> = events.iter().filter_map(said).collect();
+    assert_eq!(notices, ["stopped early: no epoch of the last 3 was better"]);
+}
+
+#[test]
+fn a_run_starts_from_the_weights_of_another() {
+    let tiny = Tiny::new();
+    let mut experiment = experiment();
+    experiment.training.epochs = 1;
+    tiny.fit("first", &experiment, false, &Silent).unwrap();
+    let start = StartWeights::read(&tiny.run_folder("first")).unwrap();
+    assert_eq!(start.record.name, "tiny-unet");
+
+    let given = tiny.fit_from(Some(&start), "unsaid", &experiment, false, &Silent).unwrap_err();
+    assert!(given.to_string().starts_with("training.start_from = nothing: expected"), "{given}");
+
+    experiment.training.start_from = Some(start.record.clone());
+    experiment.training.learning_rate = 0.0;
+    let script = Script::stop_at(|_| false);
+    tiny.fit_from(Some(&start), "second", &experiment, false, &script).unwrap();
+    let model = |name: &str| {
+        Checkpoint::read(&tiny.run_folder(name).join("last.safetensors")).unwrap().model
+    };
+    let (first, second) = (model("first"), model("second"));
+    for (name, tensor) in first.iter().filter(|(name, _)| !name.contains(".running_")) {
+        assert!(*tensor == second[name], "{name}");
+    }
+    let heard = script.heard.into_inner().unwrap();
+    assert!(heard.iter().any(|event| matches!(event, Event::Notice { message }
+        if message.ends_with("numbers of the network are those of tiny-unet"))));
+
+    let absent = tiny.fit("third", &experiment, false, &Silent).unwrap_err();
+    assert!(absent.to_string().contains("expected these weights to be given"), "{absent}");
+    // A run that goes on needs them no more.
+    tiny.fit("second", &experiment, true, &Silent).unwrap();
+}
+
+#[test]
+fn two_processes_do_not_train_in_one_folder() {
+    let tiny = Tiny::new();
+    let run = RunFolder::new(&tiny.run_folder("run"));
+    run.create().unwrap();
+    let held = run.lock().unwrap();
+    let error = tiny.fit("run", &experiment(), false, &Silent).unwrap_err().to_string();
+    assert!(error.starts_with("another process trains in this folder: "), "{error}");
+    drop(held);
+    tiny.fit("run", &experiment(), false, &Silent).unwrap();
 }
 
 /// What training says about a data set that `spoil` has changed.
@@ -555,7 +707,7 @@ fn ignored_voxels_are_neither_learned_nor_measured() {
     let mut experiment = experiment();
     experiment.training.epochs = 40;
     let summary = tiny.fit("run", &experiment, false, &Silent).unwrap();
-    let [front, back] = &summary.dice[..] else { panic!("{summary:?}") };
-    assert!(front.dice.unwrap() > 0.8, "{summary:?}");
-    assert_eq!((back.dice, back.cases), (None, 0), "no case shows any back");
+    let [front, back] = &summary.scores[..] else { panic!("{summary:?}") };
+    assert!(front.score.unwrap() > 0.8, "{summary:?}");
+    assert_eq!((back.score, back.cases), (None, 0), "no case shows any back");
 }

@@ -85,3 +85,32 @@ fn a_run_that_resumes_ends_as_if_it_had_not_stopped() {
     };
     assert!(weights("whole") == weights("stopped"), "the weights differ");
 }
+
+#[test]
+fn a_run_that_is_killed_ends_as_if_it_had_not_been() {
+    let sandbox = Sandbox::new();
+    write_tiny_experiment(&sandbox);
+    let train = "train --config configs/experiments/tiny-unet.toml --data data --device cpu --epochs 30 --json";
+    sandbox.lamina(&format!("{train} --threads 1 --out whole")).exits(0);
+
+    // Twice, each time wherever it happens to be.
+    let events = sandbox.path("killed/events.jsonl");
+    for epochs in [2, 9] {
+        let command = format!("{train} --out killed --resume --checkpoint-minutes 0");
+        let mut child = sandbox.start(&command);
+        let reached = |text: String| text.matches("epoch_finished").count() >= epochs;
+        while !std::fs::read_to_string(&events).is_ok_and(reached) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it was killed");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        child.kill().unwrap(); // SIGKILL: nothing can be said or written any more
+        child.wait().unwrap();
+        assert!(!sandbox.path("killed/bundle").exists());
+    }
+    sandbox.lamina(&format!("{train} --threads 3 --out killed --resume")).exits(0);
+
+    let weights = |run: &str| {
+        std::fs::read(sandbox.path(&format!("{run}/bundle/weights.safetensors"))).unwrap()
+    };
+    assert!(weights("whole") == weights("killed"), "the weights differ");
+}

@@ -128,32 +128,34 @@ impl Observer for Progress<'_> {
                 epoch,
                 epochs,
                 training_loss,
-                dice,
-                mean_dice,
+                measure,
+                scores,
+                mean_score,
                 best,
                 seconds,
                 ..
             } => {
-                let classes = dice
+                let classes = scores
                     .iter()
-                    .map(|class| format!("{} {}", class.class, number(class.dice, 4)))
+                    .map(|class| format!("{} {}", class.class, number(class.score, 4)))
                     .collect::<Vec<_>>()
                     .join(", ");
-                let dice = match mean_dice {
-                    Some(mean) => format!(", Dice {mean:.4} ({classes})"),
+                let score = match mean_score {
+                    Some(mean) => format!(", {} {mean:.4} ({classes})", measure.name()),
                     None => String::new(),
                 };
                 let best = if *best { ", best so far" } else { "" };
                 let line = format!(
-                    "epoch {epoch}/{epochs}: loss {training_loss:.4}{dice}, {seconds:.1} s{best}"
+                    "epoch {epoch}/{epochs}: loss {training_loss:.4}{score}, {seconds:.1} s{best}"
                 );
                 self.output.note(line);
             }
-            Event::TrainingFinished { epoch, mean_dice, bundle } => {
+            Event::TrainingFinished { epoch, measure, mean_score, bundle } => {
                 self.clear();
                 self.output.note(format!(
-                    "model of epoch {epoch}, Dice {}: {}",
-                    number(Some(*mean_dice), 4),
+                    "model of epoch {epoch}, {} {}: {}",
+                    measure.name(),
+                    number(*mean_score, 4),
                     bundle.display()
                 ));
             }

@@ -2,13 +2,14 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use lamina_engine::EngineError;
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::experiment::Experiment;
-use lamina_engine::training::{Fit, RunFolder};
+use lamina_engine::training::{Fit, RunFolder, StartWeights};
 use lamina_io::dataset::Dataset;
 
 use super::interrupt::Interrupt;
@@ -33,6 +34,16 @@ pub struct TrainArgs {
     /// Go on from the last checkpoint in the run folder.
     #[arg(long)]
     resume: bool,
+
+    /// Start from the weights of a bundle, another run or a file instead of fresh ones; what does
+    /// not fit, as the last layer where there are other classes, starts fresh.
+    #[arg(long, value_name = "PATH")]
+    start_from: Option<PathBuf>,
+
+    /// The longest time from one checkpoint to the next, in minutes, 0 for one after each step;
+    /// changes no result.
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = minutes)]
+    checkpoint_minutes: f64,
 
     /// auto, cpu, cuda[:N] or wgpu[:N].
     #[arg(long, default_value_t = DeviceChoice::Auto)]
@@ -77,6 +88,11 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
         experiment.seed = seed;
     }
 
+    let start_from = args.start_from.as_deref().map(StartWeights::read).transpose()?;
+    if let Some(start) = &start_from {
+        experiment.training.start_from = Some(start.record.clone());
+    }
+
     experiment.validate()?;
     let dataset = experiment.read_dataset(&args.config)?;
     let dataset = Dataset::open(dataset, &data_folder(args.data.as_deref())?)?;
@@ -96,6 +112,8 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
         run: &run_folder,
         device: &device,
         resume: args.resume,
+        start_from: start_from.as_ref(),
+        checkpoint_every: Duration::from_secs_f64(60.0 * args.checkpoint_minutes),
     };
     let fitted = fit.run(&progress);
     progress.clear();
@@ -109,6 +127,14 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
             Ok(Outcome::Interrupted)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A time in minutes.
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
+        _ => Err(format!("expected a number of minutes, found {text:?}")),
     }
 }
 

@@ -30,11 +30,12 @@ pub(super) fn card(model: &Manifest) -> Vec<(String, String)> {
         rows.push(("Weights taken from", format!("{}, {}", imported.file, imported.network)));
     }
     if let Some(metrics) = &model.metrics {
+        let (measure, mean, per_class) = metrics.scores();
         let per_class: Vec<String> =
-            metrics.dice.iter().map(|(class, dice)| format!("{class} {dice:.3}")).collect();
+            per_class.iter().map(|(class, score)| format!("{class} {score:.3}")).collect();
         let measured = format!(
-            "mean Dice {:.3} over {} cases: {} ({})",
-            metrics.mean_dice,
+            "{} {mean:.3} over {} cases: {} ({})",
+            measure.mean_name(),
             metrics.cases,
             metrics.measured_on,
             per_class.join(", ")

@@ -41,7 +41,7 @@ impl Status {
 }
 
 /// Voxels of one class: in the prediction, in the reference, and in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClassOverlap {
     /// Voxels that the prediction gives the class.
     pub prediction: u64,
@@ -49,6 +49,14 @@ pub struct ClassOverlap {
     pub reference: u64,
     /// Voxels where the two agree on it.
     pub both: u64,
+}
+
+impl std::ops::AddAssign for ClassOverlap {
+    fn add_assign(&mut self, other: Self) {
+        self.prediction += other.prediction;
+        self.reference += other.reference;
+        self.both += other.both;
+    }
 }
 
 impl ClassOverlap {

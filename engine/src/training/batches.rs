@@ -72,6 +72,13 @@ impl<'a> Batches<'a> {
         order
     }
 
+    /// The slices of batch `place`, from 0, of an epoch: (case, slice) each.
+    pub fn slices_of(&self, epoch: usize, place: usize) -> Vec<(usize, usize)> {
+        let [batch, ..] = self.input_shape();
+        let order = self.order(epoch);
+        order[place * batch..(place + 1) * batch].iter().map(|&index| self.slices[index]).collect()
+    }
+
     /// Batch `step`, from 0, of the epoch whose [`order`](Self::order) this is.
     pub fn batch(&self, epoch: usize, order: &[usize], step: usize) -> Batch {
         let [batch, channels, height, width] = self.input_shape();

@@ -31,7 +31,7 @@ pub struct Progress {
     pub step: usize,
     /// Sum of their losses.
     pub loss_sum: f64,
-    /// The best epoch so far, from 0, and its mean Dice.
+    /// The best epoch so far, from 0, and its mean score.
     pub best: Option<(usize, f64)>,
     /// SHA-256 of the experiment that the run belongs to.
     pub experiment_sha256: String,

@@ -1,35 +1,23 @@
 //! The training loop, and what it needs around it.
 
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
-use lamina_io::dataset::Dataset;
+use burn::tensor::Device;
+use lamina_io::dataset::{Dataset, Measure};
 use serde::Serialize;
 
-use super::cases::{CaseReader, HeldOut, read_all};
+use super::cases::{CaseReader, read_all};
 use super::learner::{Learner, optimizer};
-use super::validation::{Validation, mean_dice, validate};
-use super::{
-    Average, Batch, Batches, Checkpoint, Keep, Progress, RunFolder, TrainingCase, examples,
-    initialize,
-};
-use crate::bundle::{Manifest, MetricsRecord, TrainingRecord, WeightsRecord, write_bundle};
+use super::start::{StartWeights, check_given};
+use super::validation::mean_score;
+use super::{Average, Batches, Checkpoint, Length, Progress, RunFolder, TrainingCase, initialize};
 use crate::device::OpenDevice;
 use crate::error::EngineError;
 use crate::experiment::Experiment;
-use crate::fingerprint::{CaseTraits, Fingerprint};
-use crate::inference::Labeler;
-use crate::losses::Target;
+use crate::fingerprint::CaseTraits;
 use crate::networks::Network;
-use crate::observer::{ClassDice, Event, Flow, Observer};
-use crate::synthetic_weights::splitmix64;
+use crate::observer::{ClassScore, Event, Flow, Observer};
 use crate::weights::{self, NameMap};
-
-/// Batches that are made ahead of the step that needs them.
-const PREFETCHED: usize = 4;
 
 /// A training run.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +32,11 @@ pub struct Fit<'a> {
     pub device: &'a OpenDevice,
     /// Whether to go on from the last checkpoint, where there is one.
     pub resume: bool,
+    /// The weights that it starts from, where the experiment says so.
+    pub start_from: Option<&'a StartWeights>,
+    /// The longest time from one checkpoint to the next; each epoch ends with one anyway. Changes
+    /// nothing of what is learned.
+    pub checkpoint_every: Duration,
 }
 
 /// What a run came to.
@@ -57,10 +50,12 @@ pub struct FitSummary {
     pub validation_cases: usize,
     /// The epoch whose weights the bundle holds, from 1.
     pub epoch: usize,
-    /// Their mean case Dice on the held-out cases, per foreground class.
-    pub dice: Vec<ClassDice>,
-    /// The mean over the classes.
-    pub mean_dice: f64,
+    /// What the scores are.
+    pub measure: Measure,
+    /// How well each class is found in the held-out cases with them.
+    pub scores: Vec<ClassScore>,
+    /// The mean over the classes; absent where no held-out case shows any.
+    pub mean_score: Option<f64>,
     /// Time that this call took, in seconds.
     pub seconds: f64,
 }
@@ -78,7 +73,7 @@ impl Fit<'_> {
         let started = Instant::now();
         let classes = self.dataset.config.classes.len();
         self.experiment.training.loss.validate_classes(classes)?;
-        let mut learner = self.start()?;
+        let (mut learner, taken) = self.start()?;
         let Experiment { training, preprocessing, augmentation, fold, folds, seed, .. } =
             self.experiment;
         let split = self.dataset.split(*fold, *folds, *seed)?;
@@ -87,10 +82,13 @@ impl Fit<'_> {
             read_all(&split.training, |case| reader.training(case))?.into_iter().unzip();
         let held_out = read_all(&split.validation, |case| reader.held_out(case))?;
         let batches = Batches::new(&cases, augmentation, training, preprocessing.neighbors, *seed);
-        self.check_batches(&batches)?;
+        let length = Length::of(training, batches.per_epoch());
+        let epochs = length.epochs();
+        self.check_batches(&batches, length)?;
 
         // Only a run that can start leaves a folder.
         self.run.create()?;
+        let _alone = self.run.lock()?;
         let recorder = self.run.record(observer)?;
         self.write_config()?;
         tell(
@@ -101,31 +99,35 @@ impl Fit<'_> {
                 training_cases: cases.len(),
                 validation_cases: held_out.len(),
                 first_epoch: learner.progress.epoch + 1,
-                epochs: training.epochs,
-                steps_per_epoch: batches.per_epoch(),
+                epochs,
+                steps_per_epoch: length.steps_per_epoch,
             },
         )?;
+        if let Some(message) = taken {
+            tell(&recorder, &Event::Notice { message })?;
+        }
 
-        while learner.progress.epoch < training.epochs {
+        while learner.progress.epoch < epochs && !training.has_stopped_early(&learner.progress) {
             let epoch_started = Instant::now();
             let waited;
-            (learner, waited) = self.learn_epoch(&batches, learner, &recorder)?;
-            let training_loss = learner.progress.loss_sum / batches.per_epoch() as f64;
+            (learner, waited) =
+                self.learn_epoch(&batches, &split.training, length, learner, &recorder)?;
+            let steps = length.steps_of(learner.progress.epoch);
+            let training_loss = learner.progress.loss_sum / steps as f64;
             let epoch = learner.progress.epoch + 1;
             learner.progress =
                 Progress { epoch, step: 0, loss_sum: 0.0, ..learner.progress.clone() };
 
-            let validated =
-                epoch == training.epochs || epoch.is_multiple_of(training.validate_every);
-            let dice = if validated {
+            let validated = epoch == epochs || epoch.is_multiple_of(training.validate_every);
+            let scores = if validated {
                 self.validate(&self.learned(&learner)?, &held_out)?.told(epoch, &recorder)
             } else {
                 Vec::new()
             };
-            let mean_dice = mean_dice(&dice);
-            let best = learner.is_best(mean_dice);
-            if let (true, Some(dice)) = (best, mean_dice) {
-                learner.progress.best = Some((epoch - 1, dice));
+            let mean_score = mean_score(&scores);
+            let best = learner.is_best(mean_score);
+            if let (true, Some(score)) = (best, mean_score) {
+                learner.progress.best = Some((epoch - 1, score));
                 learner.checkpoint().write(&self.run.best())?;
             }
             learner.checkpoint().write(&self.run.last())?;
@@ -134,21 +136,29 @@ impl Fit<'_> {
                 &recorder,
                 &Event::EpochFinished {
                     epoch,
-                    epochs: training.epochs,
+                    epochs,
                     training_loss,
-                    dice,
-                    mean_dice,
+                    measure: self.dataset.config.measure(),
+                    scores,
+                    mean_score,
                     best,
                     seconds,
                     waiting_for_data: waited.as_secs_f64() / seconds.max(f64::MIN_POSITIVE),
                 },
             )?;
         }
-        self.finish(&held_out, &traits, &learner.progress, started, &recorder)
+        if learner.progress.epoch < epochs {
+            let message = format!(
+                "stopped early: no epoch of the last {} was better",
+                training.early_stop.map_or(0, |stop| stop.patience)
+            );
+            tell(&recorder, &Event::Notice { message })?;
+        }
+        self.finish(&held_out, &traits, epochs, &learner.progress, started, &recorder)
     }
 
     /// Whether there are enough slices for a batch and enough steps for warm-up.
-    fn check_batches(&self, batches: &Batches<'_>) -> Result<(), EngineError> {
+    fn check_batches(&self, batches: &Batches<'_>, length: Length) -> Result<(), EngineError> {
         let training = &self.experiment.training;
         let [slices, ..] = batches.input_shape();
         let least = self.experiment.network.settings().smallest_batch(training.patch);
@@ -159,21 +169,32 @@ impl Fit<'_> {
             );
             return Err(EngineError::data(&self.dataset.folder, message));
         }
-        let steps = training.epochs * batches.per_epoch();
-        match training.warm_up.map(|warm_up| warm_up.steps(batches.per_epoch())) {
-            Some(warming) if warming >= steps => {
-                let expected = format!("expected fewer than the {steps} of this run");
+        match training.warm_up.map(|warm_up| warm_up.steps(length.steps_per_epoch)) {
+            Some(warming) if warming >= length.steps => {
+                let expected = format!("expected fewer than the {} of this run", length.steps);
                 Err(EngineError::config("training.warm_up.iterations", warming, expected))
             }
             _ => Ok(()),
         }
     }
 
-    /// A network at the start of the run, or where its last checkpoint left it.
-    fn start(&self) -> Result<Learner, EngineError> {
+    /// A network at the start of the run, or where its last checkpoint left it; and what became
+    /// of weights that it started from.
+    fn start(&self) -> Result<(Learner, Option<String>), EngineError> {
         let Experiment { training, seed, .. } = self.experiment;
         let device = self.device.device.clone().autodiff();
-        let network = initialize(self.fresh_network(&device), *seed);
+        let mut network = initialize(self.fresh_network(&device), *seed);
+        let going_on = self.resume && self.run.last().exists();
+        let mut taken = None;
+        if !going_on {
+            check_given(training.start_from.as_ref(), self.start_from)?;
+            if let Some(start) = self.start_from {
+                let names = self.experiment.network.name_map();
+                let (started, found) = start.take_over(network, &names)?;
+                network = started;
+                taken = Some(found.sentence(&start.record));
+            }
+        }
         let mut learner = Learner {
             average: None,
             sgd: optimizer(training, &network)?,
@@ -194,78 +215,10 @@ impl Fit<'_> {
             learner.network = weights::fit_weights(learner.network, &NameMap::SAME, model, &path)?;
             learner.progress = checkpoint.progress;
         }
-        Ok(learner)
+        Ok((learner, taken))
     }
 
-    /// Learns from what is left of the epoch under way. Answers also how long the
-    /// optimizer waited for data.
-    fn learn_epoch(
-        &self,
-        batches: &Batches<'_>,
-        learner: Learner,
-        observer: &dyn Observer,
-    ) -> Result<(Learner, Duration), EngineError> {
-        let training = &self.experiment.training;
-        let (epoch, per_epoch) = (learner.progress.epoch, batches.per_epoch());
-        prefetched(batches, epoch, learner.progress.step, |next| {
-            let Learner { mut network, mut sgd, mut average, mut progress, device } = learner;
-            let mut waited = Duration::ZERO;
-            while progress.step < per_epoch {
-                let wait = Instant::now();
-                let batch = next();
-                waited += wait.elapsed();
-                if (epoch, progress.step) == (0, 0) {
-                    examples::tell_batch(&batch, batches.input_shape(), observer);
-                }
-
-                let step = epoch * per_epoch + progress.step;
-                let rate = training.learning_rate_at(step, per_epoch);
-                // Dropout draws from the one generator that Burn has.
-                device.seed(splitmix64(self.experiment.seed ^ splitmix64(step as u64)));
-                let (loss, gradients) =
-                    self.gradients(&network, batch, batches.input_shape(), &device);
-                progress.step += 1;
-                if !loss.is_finite() {
-                    let step = progress.step;
-                    return Err(EngineError::Diverged { loss, epoch: epoch + 1, step });
-                }
-                network = sgd.step(rate, network, gradients);
-                if let Some(average) = &mut average {
-                    average.update(&network, step + 1);
-                }
-                progress.loss_sum += loss;
-                let event = Event::Step {
-                    epoch: epoch + 1,
-                    step: progress.step,
-                    steps_per_epoch: per_epoch,
-                    loss,
-                    learning_rate: rate,
-                };
-                if observer.on(&event) == Flow::Stop {
-                    let learner = Learner { network, sgd, average, progress, device };
-                    learner.sound_checkpoint()?.write(&self.run.last())?;
-                    return Err(EngineError::Stopped);
-                }
-            }
-            let learner = Learner { network, sgd, average, progress, device };
-            learner.sound_checkpoint()?;
-            Ok((learner, waited))
-        })
-    }
-
-    /// What of a learner is validated: the moving average of its weights where there is one.
-    fn learned(&self, learner: &Learner) -> Result<Network, EngineError> {
-        match &learner.average {
-            None => Ok(learner.network.valid()),
-            Some(average) => {
-                let network = self.fresh_network(&self.device.device);
-                let (names, path) = (&NameMap::SAME, self.run.last());
-                Ok(weights::fit_weights(network, names, average.to_host(), &path)?)
-            }
-        }
-    }
-
-    fn fresh_network(&self, device: &Device) -> Network {
+    pub(super) fn fresh_network(&self, device: &Device) -> Network {
         let channels = self.experiment.preprocessing.channels();
         self.experiment.network.init(channels, self.dataset.config.classes.len(), device)
     }
@@ -293,140 +246,6 @@ impl Fit<'_> {
         }
         Ok(Some(checkpoint))
     }
-
-    /// Loss and gradients of one batch.
-    fn gradients(
-        &self,
-        network: &Network,
-        batch: Batch,
-        shape: [usize; 4],
-        device: &Device,
-    ) -> (f64, GradientsParams) {
-        let [size, _, height, width] = shape;
-        let classes = self.dataset.config.classes.len();
-        let target = Target::new(&batch.labels, [size, height, width], classes, device);
-        let input = Tensor::<4>::from_data(TensorData::new(batch.inputs, shape), device);
-        let output = network.forward_training(input);
-        let loss = self.experiment.training.loss.forward(output, &target);
-        let gradients = GradientsParams::from_grads(loss.backward(), network);
-        let value: f32 = loss.into_scalar();
-        (f64::from(value), gradients)
-    }
-
-    /// Measures a network on the held-out cases.
-    fn validate(&self, network: &Network, held_out: &[HeldOut]) -> Result<Validation, EngineError> {
-        let labeler = Labeler {
-            network,
-            device: &self.device.device,
-            config: &self.experiment.inference,
-            channels: self.experiment.preprocessing.channels(),
-            architecture: &self.experiment.network,
-        };
-        validate(&labeler, held_out, &self.dataset.config.classes)
-    }
-
-    /// Writes the bundle of the epoch that is kept, and measures it.
-    fn finish(
-        &self,
-        held_out: &[HeldOut],
-        traits: &[CaseTraits],
-        progress: &Progress,
-        started: Instant,
-        observer: &dyn Observer,
-    ) -> Result<FitSummary, EngineError> {
-        let storage = self.experiment.bundle.storage;
-        let path = match self.experiment.bundle.keep {
-            // Where no held-out case shows any class, no epoch is the best.
-            Keep::Best if progress.best.is_some() => self.run.best(),
-            Keep::Best | Keep::Last => self.run.last(),
-        };
-        let kept = Checkpoint::read(&path)?;
-        let epoch = kept.progress.epoch;
-        let network = self.fresh_network(&self.device.device);
-        let network = weights::fit_weights(network, &NameMap::SAME, kept.learned(), &path)?;
-        let bytes = weights::encode_weights(&network, &NameMap::SAME, storage);
-        let network = self.fresh_network(&self.device.device);
-        let network = weights::decode_weights(network, &NameMap::SAME, &bytes, &path)?;
-        let dice = self.validate(&network, held_out)?.dice;
-        let config = &self.dataset.config;
-        let fold = self.experiment.fold;
-        let measured_on =
-            format!("{}, fold {fold}, {} cases, never trained on", config.name, held_out.len());
-        let manifest = Manifest {
-            format: 1,
-            name: format!("{}-{}", config.name, self.experiment.network.name()),
-            title: config.title.clone(),
-            modality: config.modality.clone(),
-            license: config.license.clone(),
-            intended_use: "Research use only, not for clinical decisions".into(),
-            in_channels: None,
-            classes: config.classes.clone(),
-            network: self.experiment.network.clone(),
-            preprocessing: self.experiment.preprocessing.clone(),
-            inference: self.experiment.inference.clone(),
-            training: Some(TrainingRecord {
-                dataset: config.name.clone(),
-                source: config.source.clone(),
-                held_out_fold: fold,
-                training_cases: traits.len(),
-                seed: self.experiment.seed,
-                epochs: self.experiment.training.epochs,
-                epoch,
-                lamina: env!("CARGO_PKG_VERSION").into(),
-                experiment_sha256: progress.experiment_sha256.clone(),
-            }),
-            metrics: Some(MetricsRecord::new(measured_on, &dice)),
-            imported: None,
-            fingerprint: Fingerprint::of(traits, &config.classes),
-            weights: WeightsRecord {
-                sha256: String::new(),
-                test_vector_sha256: String::new(),
-                storage,
-            },
-        };
-        write_bundle(&self.run.bundle(), manifest, &network, storage)?;
-        let summary = FitSummary {
-            parameters: network.trainable_parameters(),
-            training_cases: traits.len(),
-            validation_cases: held_out.len(),
-            epoch,
-            mean_dice: mean_dice(&dice).unwrap_or(0.0),
-            dice,
-            seconds: started.elapsed().as_secs_f64(),
-        };
-        self.run.write_json("metrics.json", &summary)?;
-        let _ = observer.on(&Event::TrainingFinished {
-            epoch,
-            mean_dice: summary.mean_dice,
-            bundle: self.run.bundle(),
-        });
-        Ok(summary)
-    }
-}
-
-/// Runs `work` with a function that answers the batches of an epoch in turn, from
-/// `first_step` on, while a thread makes them ahead of time.
-fn prefetched<R>(
-    batches: &Batches<'_>,
-    epoch: usize,
-    first_step: usize,
-    work: impl FnOnce(&mut dyn FnMut() -> Batch) -> R,
-) -> R {
-    let order = batches.order(epoch);
-    let (sender, receiver) = sync_channel(PREFETCHED);
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            for step in first_step..batches.per_epoch() {
-                if sender.send(batches.batch(epoch, &order, step)).is_err() {
-                    break; // the run has ended early
-                }
-            }
-        });
-        let mut next = || receiver.recv().expect("one batch for each step of the epoch");
-        let result = work(&mut next);
-        drop(receiver); // before the scope waits for the thread
-        result
-    })
 }
 
 fn tell(observer: &dyn Observer, event: &Event) -> Result<(), EngineError> {

@@ -33,11 +33,11 @@ impl Learner {
             return Ok(checkpoint);
         }
         let Progress { epoch, step, .. } = self.progress;
-        Err(EngineError::Diverged { loss: f64::NAN, epoch: epoch + 1, step })
+        Err(EngineError::Overflowed { epoch: epoch + 1, step })
     }
 
-    pub fn is_best(&self, mean_dice: Option<f64>) -> bool {
-        mean_dice.is_some_and(|dice| self.progress.best.is_none_or(|(_, best)| dice > best))
+    pub fn is_best(&self, mean_score: Option<f64>) -> bool {
+        mean_score.is_some_and(|score| self.progress.best.is_none_or(|(_, best)| score > best))
     }
 }
 

@@ -4,13 +4,19 @@ mod average;
 mod batches;
 mod cases;
 mod checkpoint;
+mod diverged;
+mod early_stop;
+mod epoch;
 mod examples;
+mod finish;
 mod fit;
 mod initialize;
 mod learner;
+mod length;
 mod run_folder;
 mod schedule;
 mod sgd;
+mod start;
 mod validation;
 
 use serde::{Deserialize, Serialize};
@@ -19,11 +25,14 @@ pub use average::{Average, EmaConfig};
 pub use batches::{Batch, Batches};
 pub use cases::{CaseReader, HeldOut, Samples, TrainingCase, fingerprint_of};
 pub use checkpoint::{Checkpoint, Progress};
+pub use early_stop::EarlyStop;
 pub use fit::{Fit, FitSummary};
 pub use initialize::initialize;
+pub use length::Length;
 pub use run_folder::RunFolder;
 pub use schedule::{Rise, Schedule, WarmUp};
 pub use sgd::Sgd;
+pub use start::{StartFrom, StartWeights, TakenOver};
 
 use crate::error::EngineError;
 use crate::losses::LossConfig;
@@ -36,9 +45,16 @@ use crate::weights::Storage;
 pub struct TrainingConfig {
     /// Passes over the training slices.
     pub epochs: usize,
+    /// Optimizer steps of the run, in place of `epochs`, which then count for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<usize>,
     /// Slices per optimizer step. Those that do not fill a batch at the end of an epoch are
     /// dropped, for another epoch to draw.
     pub batch_size: usize,
+    /// Batches whose gradients are averaged for one optimizer step, for where a batch that large
+    /// does not fit into memory. Batch norms still see one batch at a time.
+    #[serde(skip_serializing_if = "is_single")]
+    pub accumulate: usize,
     /// Height and width of the patches that are learned from.
     pub patch: [usize; 2],
     /// Learning rate of the first step after warm-up.
@@ -76,13 +92,21 @@ pub struct TrainingConfig {
     pub foreground_share: f64,
     /// Epochs from one validation to the next; the last epoch is always validated.
     pub validate_every: usize,
+    /// Ends the run once the held-out cases are not segmented any better; never unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
+    /// The weights that the run starts from, in place of fresh ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<StartFrom>,
 }
 
 impl Default for TrainingConfig {
     fn default() -> Self {
         Self {
             epochs: 100,
+            iterations: None,
             batch_size: 12,
+            accumulate: 1,
             patch: [256, 256],
             learning_rate: 0.01,
             head_learning_rate_factor: 1.0,
@@ -97,6 +121,8 @@ impl Default for TrainingConfig {
             loss: LossConfig::default(),
             foreground_share: 0.33,
             validate_every: 1,
+            early_stop: None,
+            start_from: None,
         }
     }
 }
@@ -104,6 +130,11 @@ impl Default for TrainingConfig {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_one(factor: &f64) -> bool {
     *factor == 1.0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_single(count: &usize) -> bool {
+    *count == 1
 }
 
 impl TrainingConfig {
@@ -114,7 +145,9 @@ impl TrainingConfig {
     pub fn validate(&self, network: &NetworkConfig) -> Result<(), EngineError> {
         let counts = [
             ("epochs", self.epochs),
+            ("iterations", self.iterations.unwrap_or(1)),
             ("batch_size", self.batch_size),
+            ("accumulate", self.accumulate),
             ("validate_every", self.validate_every),
         ];
         for (key, value) in counts {
@@ -164,10 +197,14 @@ impl TrainingConfig {
             }
         }
         if let Some(warm_up) = &self.warm_up {
-            warm_up.validate(self.learning_rate, self.epochs)?;
+            let epochs = if self.iterations.is_some() { usize::MAX } else { self.epochs };
+            warm_up.validate(self.learning_rate, epochs)?;
         }
         if let Some(ema) = &self.ema {
             ema.validate()?;
+        }
+        if let Some(early_stop) = &self.early_stop {
+            early_stop.validate()?;
         }
         if network.settings().has_own_loss() && self.loss != LossConfig::default() {
             let expected = format!(
@@ -183,14 +220,19 @@ impl TrainingConfig {
 }
 
 impl TrainingConfig {
-    /// The learning rate of `step`, counted from 0 over the whole run, where an epoch has
-    /// `per_epoch`: warm-up, then the schedule over what is left.
-    pub fn learning_rate_at(&self, step: usize, per_epoch: usize) -> f64 {
-        let warming = self.warm_up.map_or(0, |warm_up| warm_up.steps(per_epoch));
+    /// Whether a run that stands there has come to its end before its last epoch.
+    pub(crate) fn has_stopped_early(&self, progress: &Progress) -> bool {
+        self.early_stop.is_some_and(|early_stop| early_stop.ends(progress))
+    }
+
+    /// The learning rate of `step`, counted from 0 over the whole run: warm-up, then the schedule
+    /// over what is left.
+    pub fn learning_rate_at(&self, step: usize, length: Length) -> f64 {
+        let warming = self.warm_up.map_or(0, |warm_up| warm_up.steps(length.steps_per_epoch));
         match self.warm_up {
             Some(warm_up) if step < warming => warm_up.at(self.learning_rate, step, warming),
             _ => {
-                let steps = (self.epochs * per_epoch).saturating_sub(warming);
+                let steps = length.steps.saturating_sub(warming);
                 self.schedule.at(self.learning_rate, step - warming, steps)
             }
         }
@@ -265,7 +307,9 @@ mod tests {
         let learning_rate = 1.0;
         let training =
             TrainingConfig { epochs: 2, learning_rate, warm_up, schedule, ..Default::default() };
-        let course: Vec<f64> = (0..=12).map(|step| training.learning_rate_at(step, 6)).collect();
+        let course: Vec<f64> = (0..=12)
+            .map(|step| training.learning_rate_at(step, Length::of(&training, 6)))
+            .collect();
         let expected =
             [0.1, 0.325, 0.55, 0.775, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0.0];
         let close = |(a, b): (&f64, f64)| (a - b).abs() < 1e-12;

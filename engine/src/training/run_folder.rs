@@ -4,8 +4,8 @@
 //! `events.jsonl`, `last.safetensors`, `best.safetensors`, `metrics.json` and
 //! `bundle/`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -33,6 +33,27 @@ impl RunFolder {
     pub fn create(&self) -> Result<(), EngineError> {
         std::fs::create_dir_all(&self.path)
             .map_err(|source| EngineError::Write { path: self.path.clone(), source })
+    }
+
+    /// Keeps other processes from training in the folder as long as the answer lives.
+    ///
+    /// # Errors
+    /// [`EngineError::Data`] where one does already, [`EngineError::Write`] where no lock can be
+    /// had.
+    pub fn lock(&self) -> Result<File, EngineError> {
+        let path = self.path.join(".lock");
+        let write = |source| EngineError::Write { path: path.clone(), source };
+        let options = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = options.map_err(write)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                Err(EngineError::data(&self.path, "another process trains in this folder"))
+            }
+            // Some network file systems know no locks; a run must not fail for that.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(file),
+            Err(TryLockError::Error(error)) => Err(write(error)),
+        }
     }
 
     /// The folder itself.

@@ -1,21 +1,21 @@
-//! How well a network does on the held-out cases: case Dice on the source's grid.
+//! How well a network does on the held-out cases, on the source's grid and by the data set's measure.
 
 use lamina_io::LabelVolume;
-use lamina_io::dataset::Class;
+use lamina_io::dataset::{Class, Measure};
 
 use super::cases::HeldOut;
 use super::examples::{self, Candidate};
 use crate::error::EngineError;
 use crate::inference::{Labeler, keep_largest_component, label_slices};
 use crate::losses::IGNORE_LABEL;
-use crate::metrics::OverlapCounts;
-use crate::observer::{CaseDice, ClassDice, ClassIou, Event, Example, Flow, Observer};
+use crate::metrics::{ClassOverlap, OverlapCounts, Status};
+use crate::observer::{CaseDice, ClassIou, ClassScore, Event, Example, Flow, Observer};
 
 /// How a network does on the held-out cases.
 #[derive(Debug, Clone)]
 pub struct Validation {
-    /// Mean case Dice of each foreground class.
-    pub dice: Vec<ClassDice>,
+    /// How well each class is found that the measure asks about.
+    pub scores: Vec<ClassScore>,
     /// Case by case.
     cases: Vec<CaseDice>,
     /// Per class over all voxels of all cases.
@@ -25,16 +25,16 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Tells `observer` what was found case by case, and shows examples; answers the Dice.
+    /// Tells `observer` what was found case by case, and shows examples; answers the scores.
     ///
     /// Its answers are not heard: the epoch has no checkpoint yet, so no safe point is here.
-    pub fn told(self, epoch: usize, observer: &dyn Observer) -> Vec<ClassDice> {
-        let Self { dice, cases, pooled_iou, examples } = self;
+    pub fn told(self, epoch: usize, observer: &dyn Observer) -> Vec<ClassScore> {
+        let Self { scores, cases, pooled_iou, examples } = self;
         let _ = observer.on(&Event::Validated { epoch, cases, pooled_iou });
         for example in examples {
             let _ = observer.on(&Event::Example(Box::new(Example { epoch, ..example })));
         }
-        dice
+        scores
     }
 }
 
@@ -46,8 +46,9 @@ pub fn validate(
     labeler: &Labeler<'_>,
     cases: &[HeldOut],
     classes: &[Class],
+    measure: Measure,
 ) -> Result<Validation, EngineError> {
-    let mut pooled = vec![[0_u64; 3]; classes.len()];
+    let mut pooled = vec![Pooled::default(); classes.len()];
     let mut measured = Vec::with_capacity(cases.len());
     let mut candidates = Vec::with_capacity(cases.len());
     for HeldOut { case, prepared, reference } in cases {
@@ -57,39 +58,67 @@ pub fn validate(
         let on_slices = |labels| prepared.prepare_labels(labels);
         candidates.push(Candidate::of(&on_slices(&prediction)?, &on_slices(reference)?));
         let overlaps = overlaps(prediction, reference);
-        for (label, [both, predicted, annotated]) in (0..).zip(&mut pooled) {
-            let overlap = overlaps.class(label);
-            *both += overlap.both;
-            *predicted += overlap.prediction;
-            *annotated += overlap.reference;
+        for (label, pooled) in (0..).zip(&mut pooled) {
+            pooled.add(overlaps.class(label));
         }
         let dice = (1..).zip(&classes[1..]).map(|(label, _)| overlaps.class(label).dice());
         measured.push(CaseDice { case: case.clone(), dice: dice.collect() });
     }
-    let per_class = classes[1..].iter().enumerate().map(|(place, class)| {
-        let values: Vec<f64> = measured.iter().filter_map(|case| case.dice[place]).collect();
-        ClassDice { class: class.name.clone(), cases: values.len(), dice: mean(&values) }
-    });
-    let pooled_iou = classes.iter().zip(pooled).map(|(class, [both, predicted, annotated])| {
-        let either = predicted + annotated - both;
-        let iou = (either > 0).then(|| both as f64 / either as f64);
-        ClassIou { class: class.name.clone(), iou }
-    });
+    let pooled_iou = classes
+        .iter()
+        .zip(&pooled)
+        .map(|(class, pooled)| ClassIou { class: class.name.clone(), iou: pooled.overlap.iou() });
     let by_case: Vec<Option<f64>> = measured
         .iter()
         .map(|case| mean(&case.dice.iter().copied().flatten().collect::<Vec<_>>()))
         .collect();
     Ok(Validation {
-        dice: per_class.collect(),
+        scores: scores(measure, classes, &measured, &pooled),
         pooled_iou: pooled_iou.collect(),
         examples: examples::chosen(cases, &candidates, &by_case, labeler.channels),
         cases: measured,
     })
 }
 
-/// Mean over the classes that have a Dice.
-pub fn mean_dice(dice: &[ClassDice]) -> Option<f64> {
-    mean(&dice.iter().filter_map(|class| class.dice).collect::<Vec<_>>())
+/// Mean over the classes that have a score.
+pub fn mean_score(scores: &[ClassScore]) -> Option<f64> {
+    mean(&scores.iter().filter_map(|class| class.score).collect::<Vec<_>>())
+}
+
+/// A class over all cases.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pooled {
+    overlap: ClassOverlap,
+    /// Cases that show it on either side.
+    cases: usize,
+}
+
+impl Pooled {
+    fn add(&mut self, overlap: ClassOverlap) {
+        self.overlap += overlap;
+        self.cases += usize::from(overlap.status() != Status::BothEmpty);
+    }
+}
+
+/// The score of each class that `measure` asks about.
+fn scores(
+    measure: Measure,
+    classes: &[Class],
+    cases: &[CaseDice],
+    pooled: &[Pooled],
+) -> Vec<ClassScore> {
+    let of = |label: usize| match measure {
+        Measure::CaseDice => {
+            let values: Vec<f64> = cases.iter().filter_map(|case| case.dice[label - 1]).collect();
+            (mean(&values), values.len())
+        }
+        Measure::PooledIou => (pooled[label].overlap.iou(), pooled[label].cases),
+    };
+    let named = classes.iter().enumerate().skip(measure.first_label().into());
+    named
+        .map(|(label, class)| (class.name.clone(), of(label)))
+        .map(|(class, (score, cases))| ClassScore { class, score, cases })
+        .collect()
 }
 
 /// Counts, without the voxels that the reference says to ignore.
@@ -126,9 +155,45 @@ mod tests {
     }
 
     #[test]
-    fn a_class_without_dice_does_not_enter_the_mean() {
-        let of = |dice| ClassDice { class: String::new(), dice, cases: 1 };
-        assert_eq!(mean_dice(&[of(Some(0.5)), of(None)]), Some(0.5));
-        assert_eq!(mean_dice(&[of(None)]), None);
+    fn a_class_without_a_score_does_not_enter_the_mean() {
+        let of = |score| ClassScore { class: String::new(), score, cases: 1 };
+        assert_eq!(mean_score(&[of(Some(0.5)), of(None)]), Some(0.5));
+        assert_eq!(mean_score(&[of(None)]), None);
+    }
+
+    #[test]
+    fn dice_is_taken_per_case_and_iou_over_all_pixels_the_first_class_too() {
+        let classes =
+            ["sky", "road", "tree"].map(|name| Class { name: name.to_owned(), ..Class::default() });
+        let counted = [
+            overlaps(volume([1, 1, 0, 0]), &volume([1, 1, 0, 0])),
+            overlaps(volume([0, 0, 0, 1]), &volume([0, 0, 1, 0])),
+        ];
+        let mut pooled = [Pooled::default(); 3];
+        let mut cases = Vec::new();
+        for case in &counted {
+            for (label, pooled) in (0..).zip(&mut pooled) {
+                pooled.add(case.class(label));
+            }
+            let dice = [1, 2].map(|label| case.class(label).dice()).to_vec();
+            cases.push(CaseDice { case: String::new(), dice });
+        }
+        let scores = |measure| {
+            let named = |score: ClassScore| (score.class, score.score, score.cases);
+            let scores = scores(measure, &classes, &cases, &pooled);
+            scores.into_iter().map(named).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            scores(Measure::CaseDice),
+            [("road".to_owned(), Some(0.5), 2), ("tree".to_owned(), None, 0)]
+        );
+        assert_eq!(
+            scores(Measure::PooledIou),
+            [
+                ("sky".to_owned(), Some(4.0 / 6.0), 2),
+                ("road".to_owned(), Some(2.0 / 4.0), 2),
+                ("tree".to_owned(), None, 0)
+            ]
+        );
     }
 }

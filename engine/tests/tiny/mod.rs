@@ -4,13 +4,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use lamina_engine::EngineError;
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::experiment::Experiment;
 use lamina_engine::observer::{Event, Flow, Observer};
 use lamina_engine::synthetic_weights::unit;
-use lamina_engine::training::{Fit, FitSummary, RunFolder};
+use lamina_engine::training::{Fit, FitSummary, RunFolder, StartWeights};
 use lamina_io::dataset::{Dataset, DatasetConfig};
 use lamina_io::{LabelVolume, Volume, synthetic, write_labels, write_volume};
 use tempfile::TempDir;
@@ -130,6 +131,19 @@ impl Tiny {
         resume: bool,
         observer: &dyn Observer,
     ) -> Result<FitSummary, EngineError> {
+        self.fit_from(None, name, experiment, resume, observer)
+    }
+
+    /// Trains in the run folder `name`, with a checkpoint after each step, from weights that the
+    /// experiment names.
+    pub fn fit_from(
+        &self,
+        start_from: Option<&StartWeights>,
+        name: &str,
+        experiment: &Experiment,
+        resume: bool,
+        observer: &dyn Observer,
+    ) -> Result<FitSummary, EngineError> {
         // Dropout draws from the generator of the process, so one run at a time.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,6 +153,8 @@ impl Tiny {
             run: &RunFolder::new(&self.run_folder(name)),
             device: &DeviceChoice::Cpu.open(),
             resume,
+            start_from,
+            checkpoint_every: Duration::ZERO,
         };
         fit.run(observer)
     }

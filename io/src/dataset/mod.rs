@@ -83,6 +83,46 @@ pub struct Class {
     pub codes: Option<SegmentCodes>,
 }
 
+/// By which one number predictions on a data set are measured. The two are never mixed: a mean over
+/// cases answers how well a patient is served, a pooled one how well a picture's pixels are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Dice of each foreground class in each case, then the mean over cases, then over classes:
+    /// what is usual for volumes.
+    #[default]
+    CaseDice,
+    /// IoU of each class, the first one too, over the pixels of all cases together, then the mean
+    /// over classes: what is usual for street scenes.
+    PooledIou,
+}
+
+impl Measure {
+    /// What it is called beside a number: `Dice` or `IoU`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CaseDice => "Dice",
+            Self::PooledIou => "IoU",
+        }
+    }
+
+    /// What the mean over classes is called: `mean Dice` or `mIoU`.
+    pub fn mean_name(self) -> &'static str {
+        match self {
+            Self::CaseDice => "mean Dice",
+            Self::PooledIou => "mIoU",
+        }
+    }
+
+    /// The first label that it takes a mean over.
+    pub fn first_label(self) -> u8 {
+        match self {
+            Self::CaseDice => 1,
+            Self::PooledIou => 0,
+        }
+    }
+}
+
 /// Facts about a data set: `configs/datasets/<name>.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,6 +133,10 @@ pub struct DatasetConfig {
     pub title: String,
     /// `mr`, `ct`, …
     pub modality: String,
+    /// By which number predictions are measured. Where nothing is said, color pictures by the
+    /// pooled IoU, everything else by the Dice of each case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
     /// License of the data.
     pub license: String,
     /// Where the data come from.
@@ -183,6 +227,13 @@ impl DatasetConfig {
             Some(message) => Err(DatasetError::Content { message, path: path.to_path_buf() }),
             None => Ok(config),
         }
+    }
+
+    /// By which number predictions are measured.
+    pub fn measure(&self) -> Measure {
+        let of_modality =
+            if self.modality == "rgb" { Measure::PooledIou } else { Measure::CaseDice };
+        self.measure.unwrap_or(of_modality)
     }
 
     /// Whether `dataset.json` in the folder says which files there are.

@@ -54,9 +54,12 @@ fn facts_ui(ui: &mut Ui, choice: &ModelChoice) {
             let [r, g, b] = class.color;
             let (rect, _) = ui.allocate_exact_size(vec2(12.0, 12.0), egui::Sense::hover());
             ui.painter().rect_filled(rect, 2.0, Color32::from_rgb(r, g, b));
-            let dice = manifest.metrics.as_ref().and_then(|metrics| metrics.dice.get(&class.name));
-            ui.label(match dice {
-                Some(dice) => format!("{}, Dice {dice:.3}", class.name),
+            let score = manifest.metrics.as_ref().and_then(|metrics| {
+                let (measure, _, scores) = metrics.scores();
+                Some((measure.name(), scores.get(&class.name)?))
+            });
+            ui.label(match score {
+                Some((name, score)) => format!("{}, {name} {score:.3}", class.name),
                 None => class.name.clone(),
             });
             ui.add_space(8.0);
@@ -82,7 +85,8 @@ fn facts(manifest: &Manifest) -> Vec<(String, String)> {
         ("network".to_owned(), manifest.network.name().to_owned()),
     ];
     if let Some(metrics) = &manifest.metrics {
-        let text = format!("mean Dice {:.3} on {}", metrics.mean_dice, metrics.measured_on);
+        let (measure, mean, _) = metrics.scores();
+        let text = format!("{} {mean:.3} on {}", measure.mean_name(), metrics.measured_on);
         rows.push(("measured".to_owned(), text));
     }
     if let Some(training) = &manifest.training {
