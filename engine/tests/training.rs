@@ -26,7 +26,7 @@ use lamina_engine::observer::{ClassScore, Event, Silent};
 use lamina_engine::training::{
     Checkpoint, EarlyStop, EmaConfig, FitSummary, Keep, RunFolder, Schedule, StartWeights, WarmUp,
 };
-use lamina_engine::weights::{NameMap, NamedTensor, decode, read_weights, values_by_name};
+use lamina_engine::weights::{NameMap, NamedTensors, decode, read_weights, values_by_name};
 use lamina_io::{
     ReadOptions, Voxels, read_labels, read_volume, synthetic, write_labels, write_volume,
 };
@@ -415,10 +415,12 @@ fn events_are_lines_of_json_in_order() {
     let events = events(&tiny.run_folder("run"));
     let kinds: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     let epoch = ["step", "step", "step", "step", "epoch_finished"];
-    assert_eq!(kinds, [&["training_started"][..], &epoch, &epoch, &["training_finished"]].concat());
+    let validated = ["step", "step", "step", "step", "validated", "epoch_finished"];
+    let expected = [&["training_started"][..], &epoch, &validated, &["training_finished"]];
+    assert_eq!(kinds, expected.concat());
     let heard = script.heard.into_inner().unwrap();
     let heard: Vec<Value> =
-        heard.iter().map(|event| serde_json::to_value(event).unwrap()).collect();
+        heard.iter().filter_map(|event| serde_json::to_value(event).ok()).collect();
     assert_eq!(heard, events, "the observer hears what the file holds");
 
     assert_eq!(events[0]["steps_per_epoch"], 4);
@@ -427,9 +429,9 @@ fn events_are_lines_of_json_in_order() {
     assert_eq!(events[1]["learning_rate"], 0.1);
     assert_eq!((&events[9]["epoch"], &events[9]["step"]), (&2.into(), &4.into()));
     assert_eq!(events[5]["mean_score"], Value::Null);
-    assert_eq!(events[10]["scores"][1]["class"], "back");
-    assert_eq!(events[10]["scores"][1]["cases"], 2);
-    assert_eq!(events[11]["mean_score"], events[10]["mean_score"]);
+    assert_eq!(events[11]["scores"][1]["class"], "back");
+    assert_eq!(events[11]["scores"][1]["cases"], 2);
+    assert_eq!(events[12]["mean_score"], events[11]["mean_score"]);
 }
 
 #[test]
@@ -533,17 +535,16 @@ fn several_batches_make_one_step_as_one_large_batch_does() {
         Checkpoint::read(&tiny.run_folder(name).join("last.safetensors")).unwrap().model
     };
     let (large, small) = (learned("large", 6, 1), learned("small", 3, 2));
-    let fresh = learned("other", 3, 1);
-    for (name, tensor) in &large {
-        let farthest = |other: &NamedTensor| {
-            let pairs = tensor.values.iter().zip(&other.values);
-            pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
+    let other = learned("other", 3, 1);
+    let farthest = |model: &NamedTensors| {
+        let values = |model: &NamedTensors| -> Vec<f32> {
+            model.values().flat_map(|tensor| tensor.values.clone()).collect()
         };
-        assert!(farthest(&small[name]) < 1e-4, "{name}: {}", farthest(&small[name]));
-        if tensor.shape.len() > 1 {
-            assert!(farthest(&fresh[name]) > 1e-4, "{name} is the same after other steps");
-        }
-    }
+        let pairs = values(model).into_iter().zip(values(&large));
+        pairs.fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()))
+    };
+    assert!(farthest(&small) < 1e-4, "{}", farthest(&small));
+    assert!(farthest(&other) > 1e-2, "steps of half the size lead elsewhere");
 }
 
 #[test]
