@@ -9,7 +9,7 @@ fn a_trained_model_finds_what_it_has_not_seen() {
     let run = sandbox
         .lamina("train --config configs/experiments/tiny-unet.toml --data data --out run --device cpu --json")
         .exits(0);
-    let learned = run.json()["mean_dice"].as_f64().unwrap();
+    let learned = run.json()["mean_score"].as_f64().unwrap();
     assert!(learned > 0.7, "{run}");
 
     sandbox.lamina("predict data/tiny/images --out masks --model run/bundle --device cpu").exits(0);
