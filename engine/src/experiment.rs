@@ -109,16 +109,61 @@ impl Experiment {
     }
 
     /// Reads the description of the experiment's data set, which lies in
-    /// `../datasets/` as seen from the experiment.
+    /// `../datasets/` as seen from the experiment, or in `../../datasets/` where that one does not
+    /// have it.
     ///
     /// # Errors
     /// [`EngineError::Dataset`] when it is not there or does not parse.
     pub fn read_dataset(&self, experiment: &Path) -> Result<DatasetConfig, EngineError> {
-        let configs = experiment
-            .parent()
-            .and_then(Path::parent)
-            .map_or_else(|| PathBuf::from(".."), Path::to_path_buf);
-        let path = configs.join("datasets").join(format!("{}.toml", self.dataset));
-        Ok(DatasetConfig::read(&path)?)
+        Ok(DatasetConfig::read(&description_of(&self.dataset, experiment))?)
+    }
+}
+
+/// Where the description of the data set of `experiment`, a file, lies or should lie: in
+/// `../datasets/`, or a folder higher where experiments have folders of their own.
+pub(crate) fn description_of(dataset: &str, experiment: &Path) -> PathBuf {
+    let folder = above(experiment.parent().unwrap_or(Path::new("")));
+    let [near, higher] = [folder.clone(), above(&folder)]
+        .map(|folder| folder.join("datasets").join(format!("{dataset}.toml")));
+    if !near.is_file() && higher.is_file() { higher } else { near }
+}
+
+/// The folder that `folder` lies in.
+fn above(folder: &Path) -> PathBuf {
+    match (folder.file_name(), folder.parent()) {
+        (Some(_), Some(above)) => above.to_path_buf(),
+        _ => folder.join(".."), // of "", ".", ".." and the like
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_above_is_found_without_looking() {
+        for (folder, expected) in
+            [("a/b", "a"), ("a", ""), ("", ".."), ("..", "../.."), ("../a", ".."), ("/a", "/")]
+        {
+            assert_eq!(above(Path::new(folder)), Path::new(expected), "{folder}");
+        }
+    }
+
+    #[test]
+    fn a_description_may_lie_two_folders_above_its_experiment() {
+        let folder = tempfile::tempdir().unwrap();
+        let datasets = folder.path().join("datasets");
+        let experiment = folder.path().join("experiments/ablations/toy-unet.toml");
+        std::fs::create_dir_all(experiment.parent().unwrap()).unwrap();
+        std::fs::create_dir(&datasets).unwrap();
+        let near = folder.path().join("experiments/datasets/toy.toml");
+        assert_eq!(description_of("toy", &experiment), near, "it is said to be missing there");
+        std::fs::write(datasets.join("toy.toml"), "").unwrap();
+        assert_eq!(description_of("toy", &experiment), datasets.join("toy.toml"));
+        let higher = folder.path().join("experiments/toy-unet.toml");
+        assert_eq!(description_of("toy", &higher), datasets.join("toy.toml"));
+        std::fs::create_dir(near.parent().unwrap()).unwrap();
+        std::fs::write(&near, "").unwrap();
+        assert_eq!(description_of("toy", &experiment), near);
     }
 }

@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use toml::{Table, Value};
 
 use crate::error::EngineError;
+use crate::experiment::description_of;
 use crate::inference::InferenceConfig;
 use crate::networks::{NetworkConfig, catalogue};
 use crate::preprocess::PreprocessConfig;
@@ -111,8 +112,7 @@ impl ImportSettings {
 
     /// Fills in what the description of a data set says, where there is one.
     fn describe(&mut self, path: &Path, dataset: &str) -> Result<(), EngineError> {
-        let configs = path.parent().map_or_else(|| Path::new("..").into(), |own| own.join(".."));
-        let description = configs.join("datasets").join(format!("{dataset}.toml"));
+        let description = description_of(dataset, path);
         if !description.is_file() {
             return Ok(());
         }
