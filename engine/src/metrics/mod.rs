@@ -9,12 +9,16 @@
 //! without being counted.
 
 mod overlap;
+mod paired;
 mod report;
 mod slices;
 pub mod statistics;
 mod surface;
 
 pub use overlap::{ClassOverlap, OverlapCounts, Status};
+pub use paired::{
+    Loss, MeanInterval, Paired, PairedMetric, PairedRow, Pairing, PairingError, mean_intervals,
+};
 pub use report::{
     CaseReport, ClassReport, ClassSummary, Distribution, ForegroundSummary, Report, Summary,
     SurfaceSummary, WorstCase,
