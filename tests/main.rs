@@ -13,6 +13,7 @@
 
 mod cli {
     mod check_data;
+    mod compare;
     mod convert;
     mod errors;
     mod evaluate;
@@ -23,6 +24,7 @@ mod cli {
     mod info;
     mod networks;
     mod predict;
+    mod report;
     mod train;
 }
 mod journeys {
@@ -35,6 +37,7 @@ mod journeys {
     mod real_scans;
     mod segmentations;
     mod train_then_predict;
+    mod train_then_report;
 }
 #[path = "../io/tests/common/dicom.rs"]
 mod dicom;

@@ -18,6 +18,8 @@ fn the_program_lists_its_commands() {
     Commands:
       predict      Segment scans: one mask per file, on the grid of the file
       evaluate     Compare predictions with references: Dice, IoU and volumes per case and class
+      compare      Compare runs on the same cases: differences, their intervals and Wilcoxon's test
+      report       Make one HTML file of runs: numbers with intervals, the worst cases, curves, settings
       train        Train a network as an experiment file says
       info         Show shape, spacing, orientation, values and labels of volumes
       convert      Write an image or a label map in another format, and check what was written
@@ -156,13 +158,21 @@ fn train_explains_its_options() {
     Usage: lamina train [OPTIONS] --config <FILE> --out <FOLDER>
 
     Options:
-          --config <FILE>    The experiment, a file of configs/experiments
-          --data <FOLDER>    The folder that holds the data set's folder; LAMINA_DATA unless given
-          --out <FOLDER>     The run folder: settings, events, checkpoints and the trained model
-          --resume           Go on from the last checkpoint in the run folder
-          --device <DEVICE>  auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
-          --threads <N>      Use this many threads; the result does not depend on it
-      -h, --help             Print help
+          --config <FILE>                 The experiment, a file of configs/experiments
+          --data <FOLDER>                 The folder that holds the data set's folder; LAMINA_DATA
+                                          unless given
+          --out <FOLDER>                  The run folder: settings, events, checkpoints and the trained
+                                          model
+          --resume                        Go on from the last checkpoint in the run folder
+          --start-from <PATH>             Start from the weights of a bundle, another run or a file
+                                          instead of fresh ones; what does not fit, as the last layer
+                                          where there are other classes, starts fresh
+          --checkpoint-minutes <MINUTES>  The longest time from one checkpoint to the next, in minutes,
+                                          0 for one after each step; changes no result [default: 10]
+          --device <DEVICE>               auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
+          --curves <EPOCHS>               Draw curves every so many epochs, and not at the end alone
+          --threads <N>                   Use this many threads; the result does not depend on it
+      -h, --help                          Print help
 
     Instead of what the experiment says:
           --fold <N>    Hold out this fold, whatever the experiment says

@@ -7,6 +7,7 @@
 
 mod bundles;
 mod check_data;
+mod compare;
 mod convert;
 mod evaluate;
 mod export;
@@ -21,6 +22,7 @@ mod output;
 mod overlay;
 mod predict;
 mod progress;
+mod report;
 mod segments;
 mod sidecar;
 mod table;
@@ -87,6 +89,8 @@ struct CommonArgs {
 enum Command {
     Predict(predict::PredictArgs),
     Evaluate(evaluate::EvaluateArgs),
+    Compare(compare::CompareArgs),
+    Report(report::ReportArgs),
     Train(train::TrainArgs),
     Info(info::InfoArgs),
     Convert(convert::ConvertArgs),
@@ -129,6 +133,8 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
     match command {
         Command::Predict(args) => predict::run(args, output),
         Command::Evaluate(args) => evaluate::run(args, output),
+        Command::Compare(args) => compare::run(args, output),
+        Command::Report(args) => report::run(args, output),
         Command::Train(args) => train::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Convert(args) => convert::run(args, output),

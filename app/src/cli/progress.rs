@@ -1,6 +1,6 @@
-//! Shows how a long run goes: bars on a terminal, plain lines elsewhere.
+//! Shows how a long run goes: bars and a growing table on a terminal, plain lines elsewhere.
 //!
-//! Also the way back: a stop that the user asked for is what it answers.
+//! What a row of the table and the curves are is known to `run::live`. Also the way back: a stop that the user asked for is what it answers.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use lamina_engine::observer::{Event, Flow, Observer, Stage};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::table::{count, number};
+use crate::run::live::Live;
 
 /// A bar on a terminal; nothing elsewhere.
 pub struct Bar<'a> {
@@ -61,12 +62,20 @@ pub struct Progress<'a> {
     output: &'a Output,
     interrupt: Interrupt,
     bar: Bar<'a>,
+    live: Mutex<Live>,
+    curves_every: Option<usize>,
 }
 
 impl<'a> Progress<'a> {
     /// Nothing is drawn before the first event.
     pub fn new(output: &'a Output, interrupt: Interrupt) -> Self {
-        Self { output, interrupt, bar: Bar::new(output) }
+        let (bar, live) = (Bar::new(output), Mutex::default());
+        Self { output, interrupt, bar, live, curves_every: None }
+    }
+
+    /// Draws curves every so many epochs too, and not at the end of a training alone.
+    pub fn with_curves_every(self, epochs: Option<usize>) -> Self {
+        Self { curves_every: epochs, ..self }
     }
 
     /// Whether the user has asked to stop.
@@ -85,8 +94,32 @@ impl<'a> Progress<'a> {
     }
 }
 
+impl Progress<'_> {
+    /// Shows a finished epoch: a row where someone watches, else a line.
+    fn show_epoch(&self, live: &mut Live, epoch: usize) {
+        if self.output.interactive() {
+            for line in live.rows() {
+                self.output.note(line);
+            }
+        } else if let Some(line) = live.line() {
+            self.output.note(line);
+        }
+        if self.curves_every.is_some_and(|every| epoch.is_multiple_of(every)) {
+            self.show_curves(live);
+        }
+    }
+
+    fn show_curves(&self, live: &Live) {
+        for line in live.curves() {
+            self.output.note(line);
+        }
+    }
+}
+
 impl Observer for Progress<'_> {
     fn on(&self, event: &Event) -> Flow {
+        let mut live = self.live.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        live.hear(event);
         match event {
             Event::CaseStarted { case } => self.move_bar(0, 1, case.clone()),
             Event::SlicesDone { case, done, total } => {
@@ -124,34 +157,14 @@ impl Observer for Progress<'_> {
                     format!("epoch {epoch}, loss {loss:.4}, learning rate {learning_rate:.2e}");
                 self.move_bar(*step, *steps_per_epoch, message);
             }
-            Event::EpochFinished {
-                epoch,
-                epochs,
-                training_loss,
-                measure,
-                scores,
-                mean_score,
-                best,
-                seconds,
-                ..
-            } => {
-                let classes = scores
-                    .iter()
-                    .map(|class| format!("{} {}", class.class, number(class.score, 4)))
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                let score = match mean_score {
-                    Some(mean) => format!(", {} {mean:.4} ({classes})", measure.name()),
-                    None => String::new(),
-                };
-                let best = if *best { ", best so far" } else { "" };
-                let line = format!(
-                    "epoch {epoch}/{epochs}: loss {training_loss:.4}{score}, {seconds:.1} s{best}"
-                );
-                self.output.note(line);
+            Event::EpochFinished { epoch, .. } => {
+                self.show_epoch(&mut live, *epoch);
             }
             Event::TrainingFinished { epoch, measure, mean_score, bundle } => {
                 self.clear();
+                if self.output.interactive() {
+                    self.show_curves(&live);
+                }
                 self.output.note(format!(
                     "model of epoch {epoch}, {} {}: {}",
                     measure.name(),

@@ -15,6 +15,7 @@ use lamina_io::dataset::Dataset;
 use super::interrupt::Interrupt;
 use super::output::{Outcome, Output};
 use super::progress::Progress;
+use crate::run::Keeper;
 
 /// Train a network as an experiment file says.
 #[derive(Debug, Args)]
@@ -61,6 +62,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", help_heading = "Instead of what the experiment says")]
     seed: Option<u64>,
 
+    /// Draw curves every so many epochs, and not at the end alone.
+    #[arg(long, value_name = "EPOCHS")]
+    curves: Option<NonZeroUsize>,
+
     /// Use this many threads; the result does not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -105,7 +110,8 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
     if let Some(notice) = &device.notice {
         output.note(notice);
     }
-    let progress = Progress::new(output, Interrupt::listen()?);
+    let progress = Progress::new(output, Interrupt::listen()?)
+        .with_curves_every(args.curves.map(NonZeroUsize::get));
     let fit = Fit {
         experiment: &experiment,
         dataset: &dataset,
@@ -115,7 +121,8 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
         start_from: start_from.as_ref(),
         checkpoint_every: Duration::from_secs_f64(60.0 * args.checkpoint_minutes),
     };
-    let fitted = fit.run(&progress);
+    let keeper = Keeper::new(&args.out, &progress);
+    let fitted = fit.run(&keeper);
     progress.clear();
     match fitted {
         Ok(summary) => {

@@ -61,6 +61,34 @@ impl Canvas {
         }
     }
 
+    /// A straight line with round ends.
+    pub fn stroke(&mut self, [x0, y0]: [f64; 2], [x1, y1]: [f64; 2], width: f64, color: Color) {
+        let half = width / 2.0;
+        let (right, down) = (x1 - x0, y1 - y0);
+        let squared = right * right + down * down;
+        for row in (y0.min(y1) - half - 1.0).floor() as i64..=(y0.max(y1) + half + 1.0) as i64 {
+            // Only where the line passes this row: a long one crosses few pixels of its box.
+            let (mut first, mut last) = (x0.min(x1), x0.max(x1));
+            if down.abs() > 1e-9 {
+                let along = |y: f64| ((y - y0) / down).clamp(0.0, 1.0) * right + x0;
+                let ends = [along(row as f64 - half - 1.0), along(row as f64 + half + 2.0)];
+                (first, last) = (ends[0].min(ends[1]), ends[0].max(ends[1]));
+            }
+            for column in (first - half - 1.0).floor() as i64..=(last + half + 1.0) as i64 {
+                let (x, y) = (column as f64 + 0.5 - x0, row as f64 + 0.5 - y0);
+                let share = if squared > 0.0 { (x * right + y * down) / squared } else { 0.0 };
+                let share = share.clamp(0.0, 1.0);
+                let away = (x - share * right).hypot(y - share * down);
+                self.blend(column, row, color, half + 0.5 - away);
+            }
+        }
+    }
+
+    /// A filled circle.
+    pub fn dot(&mut self, [x, y]: [f64; 2], radius: f64, color: Color) {
+        self.stroke([x, y], [x, y], 2.0 * radius, color);
+    }
+
     /// Writes `text` with its left end at `x` on the line `baseline`; answers where it ends.
     pub fn text(&mut self, x: f64, baseline: f64, size: f64, color: Color, text: &str) -> f64 {
         let mut pen = x;

@@ -6,6 +6,7 @@
 
 mod canvas;
 mod plane;
+mod sheet;
 
 use image::RgbImage;
 use lamina_io::{LabelVolume, Volume};
@@ -14,7 +15,9 @@ use ndarray::{Array3, ArrayView2, Axis};
 pub(crate) use canvas::Canvas;
 use canvas::Color;
 pub use plane::Plane;
-use plane::{View, Window, slices_to_show};
+use plane::slices_to_show;
+pub(crate) use plane::{View, Window};
+pub use sheet::{Panel, Pixels, Sheet};
 
 const PAPER: Color = [18, 20, 24];
 const INK: Color = [236, 238, 242];
@@ -201,6 +204,11 @@ impl Brightness {
             ]);
             seen.extend(part.iter().filter(|value| value.is_finite()));
         }
+        Self::of_values(seen)
+    }
+
+    /// From values that are all numbers.
+    fn of_values(mut seen: Vec<f32>) -> Self {
         if seen.is_empty() {
             return Self { black: 0.0, white: 1.0 };
         }

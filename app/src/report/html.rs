@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// The style of the page: calm on the screen, and fit for A4.
-pub(super) const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 @page{size:A4;margin:15mm}\
 *{box-sizing:border-box}\
 html{font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,Ubuntu,sans-serif;color:#1d2127;background:#fff}\
@@ -28,7 +28,7 @@ footer{margin-top:2.2rem;border-top:1px solid #d5d9df;padding-top:.6rem;color:#5
 
 /// Words as a page can hold them, in text and in attributes. What no XML can hold, and marks
 /// that turn the direction of other words around, are left out.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -94,7 +94,7 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<Cell>]) -> String {
 }
 
 /// A table of names and what they stand for.
-pub(super) fn facts(rows: &[(String, String)]) -> String {
+pub(crate) fn facts(rows: &[(String, String)]) -> String {
     let mut html = "<table class=\"facts\"><tbody>".to_owned();
     for (name, value) in rows {
         let _ = write!(html, "<tr><th>{}</th><td>{}</td></tr>", escaped(name), escaped(value));
@@ -104,7 +104,7 @@ pub(super) fn facts(rows: &[(String, String)]) -> String {
 }
 
 /// Bytes as text, RFC 4648, section 4.
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

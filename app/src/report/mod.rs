@@ -12,6 +12,7 @@ use image::RgbImage;
 use lamina_engine::bundle::Manifest;
 
 pub use self::facts::{image_facts, moment};
+pub(crate) use self::html::{STYLE, base64, escaped, facts as facts_table};
 
 /// Said in every report.
 pub const NOTICE: &str = "Research use only, not for clinical decisions";
