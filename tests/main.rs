@@ -28,6 +28,7 @@ mod cli {
     mod train;
 }
 mod journeys {
+    mod cache;
     mod color;
     mod dicom;
     pub mod privacy;

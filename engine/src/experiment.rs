@@ -91,7 +91,7 @@ impl Experiment {
             return Err(EngineError::config("network", self.network.name(), expected));
         }
         self.preprocessing.validate()?;
-        self.augmentation.validate()?;
+        self.augmentation.validate(self.preprocessing.input)?;
         self.training.validate(&self.network)?;
         self.inference.validate()
     }

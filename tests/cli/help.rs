@@ -171,6 +171,12 @@ fn train_explains_its_options() {
                                           0 for one after each step; changes no result [default: 10]
           --device <DEVICE>               auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
           --curves <EPOCHS>               Draw curves every so many epochs, and not at the end alone
+          --cache <FOLDER>                Keep prepared cases in this folder, for other runs on the same
+                                          data; LAMINA_CACHE, or the user's folder for caches, unless
+                                          given. No name of a case is kept
+          --no-cache                      Keep no prepared cases, and hold all of them in memory
+          --cache-size <GB>               How large the cache may become; what was not used for longest
+                                          is removed first [default: 50]
           --threads <N>                   Use this many threads; the result does not depend on it
       -h, --help                          Print help
 

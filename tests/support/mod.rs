@@ -81,6 +81,7 @@ impl Sandbox {
         for variable in ["RUST_LOG", "LAMINA_DATA", "LAMINA_MODELS", "COLUMNS"] {
             command.env_remove(variable);
         }
+        command.env("LAMINA_CACHE", ".cache");
         // The models of the sandbox, not that of the program.
         if self.path("models").is_dir() {
             command.env("LAMINA_MODELS", "models");

@@ -6,6 +6,7 @@
 //! for files and folders.
 
 mod bundles;
+mod cache;
 mod check_data;
 mod compare;
 mod convert;

@@ -12,6 +12,7 @@ use lamina_engine::experiment::Experiment;
 use lamina_engine::training::{Fit, RunFolder, StartWeights};
 use lamina_io::dataset::Dataset;
 
+use super::cache::CacheArgs;
 use super::interrupt::Interrupt;
 use super::output::{Outcome, Output};
 use super::progress::Progress;
@@ -66,6 +67,9 @@ pub struct TrainArgs {
     #[arg(long, value_name = "EPOCHS")]
     curves: Option<NonZeroUsize>,
 
+    #[command(flatten)]
+    cache: CacheArgs,
+
     /// Use this many threads; the result does not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -110,6 +114,7 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
     if let Some(notice) = &device.notice {
         output.note(notice);
     }
+    let cache = args.cache.open(output)?;
     let progress = Progress::new(output, Interrupt::listen()?)
         .with_curves_every(args.curves.map(NonZeroUsize::get));
     let fit = Fit {
@@ -120,6 +125,7 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
         resume: args.resume,
         start_from: start_from.as_ref(),
         checkpoint_every: Duration::from_secs_f64(60.0 * args.checkpoint_minutes),
+        cache: cache.as_ref(),
     };
     let keeper = Keeper::new(&args.out, &progress);
     let fitted = fit.run(&keeper);

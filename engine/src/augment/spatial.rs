@@ -1,14 +1,15 @@
-//! Moving a slice and its labels: flip, rotation, size, shift, in one resampling.
+//! Moving a slice and its labels: flip, rotation, size, shift, bend, in one resampling.
 //!
-//! Where a pixel of the patch comes from is computed row by row; where a slice is not turned, once
-//! for all rows and once for all columns. Both ways give the same bits.
+//! Where a pixel of the patch comes from is computed row by row; where a slice is neither turned nor
+//! bent, once for all rows and once for all columns. Both ways give the same bits.
 
 use ndarray::{ArrayView2, ArrayView4, ArrayViewMut2, ArrayViewMut3};
 
+use super::elastic::{Among, Bend};
 use crate::losses::IGNORE_LABEL;
 
 /// How a slice is moved onto the patch.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Warp {
     /// Mirror left and right.
     pub flip_x: bool,
@@ -20,6 +21,8 @@ pub struct Warp {
     pub scale: f64,
     /// Shift of the content (x, y), in pixels of the patch.
     pub shift: [f64; 2],
+    /// Elastic deformation of the patch, before the rest.
+    pub bend: Option<Bend>,
 }
 
 /// Numbers of a slice and its neighbors, as they are held.
@@ -55,8 +58,14 @@ const UNIT: [f32; 256] = {
 
 impl Warp {
     /// Leaves a slice as it is, centered on the patch.
-    pub const IDENTITY: Self =
-        Self { flip_x: false, flip_y: false, radians: 0.0, scale: 1.0, shift: [0.0; 2] };
+    pub const IDENTITY: Self = Self {
+        flip_x: false,
+        flip_y: false,
+        radians: 0.0,
+        scale: 1.0,
+        shift: [0.0; 2],
+        bend: None,
+    };
 
     /// Samples the slice (linearly) and its labels (nearest, as the papers' codes do) around
     /// `center`, a (row, column) of the slice that comes to lie in the middle of the patch. Outside
@@ -66,7 +75,7 @@ impl Warp {
     /// - `input`: `[channel, patch height, patch width]`, in that order in memory
     /// - `labels`, `inside`: `[patch height, patch width]`
     pub fn apply(
-        self,
+        &self,
         source: SliceSource<'_>,
         center: [f64; 2],
         mut input: ArrayViewMut3<'_, f32>,
@@ -110,8 +119,8 @@ fn plane<T>(planes: ArrayView4<'_, T>, channel: usize) -> &[T] {
 }
 
 /// Where the pixels of one row of the patch come from.
-struct Lines {
-    warp: Warp,
+struct Lines<'a> {
+    warp: &'a Warp,
     center: [f64; 2],
     middle: [f64; 2],
     sine: f64,
@@ -119,6 +128,8 @@ struct Lines {
     size: [usize; 2],
     /// Whether columns come from the same place in every row, and rows in every column.
     straight: bool,
+    /// The nodes of the bend around each column.
+    among: Vec<Among>,
     from_y: Vec<f64>,
     from_x: Vec<f64>,
     taps: Vec<Tap>,
@@ -136,8 +147,8 @@ struct Tap {
 
 const EDGE: usize = usize::MAX;
 
-impl Lines {
-    fn new(warp: Warp, center: [f64; 2], patch: [usize; 2], size: [usize; 2]) -> Self {
+impl<'a> Lines<'a> {
+    fn new(warp: &'a Warp, center: [f64; 2], patch: [usize; 2], size: [usize; 2]) -> Self {
         let (sine, cosine) = warp.radians.sin_cos();
         let [rows, columns] = patch;
         let mut lines = Self {
@@ -147,7 +158,12 @@ impl Lines {
             sine,
             cosine,
             size,
-            straight: sine == 0.0 && cosine == 1.0,
+            straight: sine == 0.0 && cosine == 1.0 && warp.bend.is_none(),
+            among: warp
+                .bend
+                .iter()
+                .flat_map(|bend| (0..columns).map(|column| bend.among(column)))
+                .collect(),
             from_y: vec![0.0; columns],
             from_x: vec![0.0; columns],
             taps: vec![Tap { base: EDGE, down: 0.0, right: 0.0 }; columns],
@@ -184,10 +200,16 @@ impl Lines {
     }
 
     fn place(&mut self, row: usize) {
-        let y = self.y(row);
-        let Warp { flip_x, flip_y, scale, shift, .. } = self.warp;
+        let straight_y = self.y(row);
+        let &Warp { flip_x, flip_y, scale, shift, .. } = self.warp;
+        let line = self.warp.bend.as_ref().map(|bend| bend.line(row));
         for (column, (from_y, from_x)) in self.from_y.iter_mut().zip(&mut self.from_x).enumerate() {
-            let x = (column as f64 - self.middle[1] - shift[0]) / scale;
+            let mut x = (column as f64 - self.middle[1] - shift[0]) / scale;
+            let mut y = straight_y;
+            if let Some([along_y, along_x]) = &line {
+                y += self.among[column].of(along_y) / scale;
+                x += self.among[column].of(along_x) / scale;
+            }
             *from_y = self.center[0] + sign(flip_y) * (self.cosine * y - self.sine * x);
             *from_x = self.center[1] + sign(flip_x) * (self.sine * y + self.cosine * x);
         }
@@ -254,6 +276,10 @@ fn sign(flip: bool) -> f64 {
 mod tests {
     use ndarray::{Array2, Array3, Array4, Axis, s};
 
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::Elastic;
     use super::*;
     use crate::preprocess::neighbors;
 
@@ -264,7 +290,7 @@ mod tests {
         (slices, labels)
     }
 
-    fn warped(warp: Warp, patch: [usize; 2]) -> (Array3<f32>, Array2<u8>) {
+    fn warped(warp: &Warp, patch: [usize; 2]) -> (Array3<f32>, Array2<u8>) {
         let (slices, labels) = case();
         let near: Vec<usize> = neighbors(0, 1, 3).collect();
         let planes = slices.select(Axis(0), &near).insert_axis(Axis(1));
@@ -281,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_identity_copies_and_repeats_the_edge_slice() {
-        let (input, labels) = warped(Warp::IDENTITY, [2, 3]);
+        let (input, labels) = warped(&Warp::IDENTITY, [2, 3]);
         assert_eq!(labels.as_slice().unwrap(), [1, 2, 3, 4, 5, 6]);
         assert_eq!(input[[1, 0, 0]], 1.0, "the slice itself is the middle channel");
         assert_eq!(input[[0, 0, 0]], 1.0, "below the first slice lies the first again");
@@ -290,14 +316,14 @@ mod tests {
 
     #[test]
     fn a_flip_mirrors_image_and_labels_alike() {
-        let (input, labels) = warped(Warp { flip_x: true, ..Warp::IDENTITY }, [2, 3]);
+        let (input, labels) = warped(&Warp { flip_x: true, ..Warp::IDENTITY }, [2, 3]);
         assert_eq!(labels.as_slice().unwrap(), [3, 2, 1, 6, 5, 4]);
         assert_eq!(input[[1, 0, 0]], 3.0);
     }
 
     #[test]
     fn a_larger_patch_is_filled_with_the_mean_and_ignored() {
-        let (input, labels) = warped(Warp::IDENTITY, [4, 5]);
+        let (input, labels) = warped(&Warp::IDENTITY, [4, 5]);
         assert_eq!(labels.row(0).to_vec(), [255; 5]);
         assert_eq!(labels.row(1).to_vec(), [255, 1, 2, 3, 255]);
         assert_eq!(input[[1, 0, 0]], 0.0);
@@ -305,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_shift_moves_the_content_to_the_right() {
-        let (_, labels) = warped(Warp { shift: [1.0, 0.0], ..Warp::IDENTITY }, [2, 3]);
+        let (_, labels) = warped(&Warp { shift: [1.0, 0.0], ..Warp::IDENTITY }, [2, 3]);
         assert_eq!(labels.as_slice().unwrap(), [255, 1, 2, 255, 4, 5]);
     }
 
@@ -313,12 +339,12 @@ mod tests {
     fn half_a_turn_is_both_flips() {
         let turn = Warp { radians: std::f64::consts::PI, ..Warp::IDENTITY };
         let flips = Warp { flip_x: true, flip_y: true, ..Warp::IDENTITY };
-        assert_eq!(warped(turn, [2, 3]).1, warped(flips, [2, 3]).1);
+        assert_eq!(warped(&turn, [2, 3]).1, warped(&flips, [2, 3]).1);
     }
 
     /// The definition, pixel by pixel: what training has always computed.
     fn by_definition(
-        warp: Warp,
+        warp: &Warp,
         slice: ArrayView2<'_, f32>,
         outside: f32,
         center: [f64; 2],
@@ -361,7 +387,7 @@ mod tests {
             (0.6, 1.3, [-3.0, 0.1], false),
             (2.9, 0.7, [0.0, 4.0], true),
         ] {
-            let warp = Warp { flip_x: flip, flip_y: !flip, radians, scale, shift };
+            let warp = Warp { flip_x: flip, flip_y: !flip, radians, scale, shift, bend: None };
             let planes = slice.slice(s![.., ..]).insert_axis(Axis(0)).insert_axis(Axis(0));
             let source = SliceSource {
                 planes: Planes::Numbers(planes),
@@ -373,7 +399,7 @@ mod tests {
             let mut inside = vec![false; 11 * 14];
             warp.apply(source, center, input.view_mut(), found.view_mut(), Some(&mut inside));
             for ((_, j, i), value) in input.indexed_iter() {
-                let expected = by_definition(warp, slice.view(), 0.25, center, [j, i], patch);
+                let expected = by_definition(&warp, slice.view(), 0.25, center, [j, i], patch);
                 assert_eq!(value.to_bits(), expected.to_bits(), "{warp:?} at {j}, {i}");
                 assert_eq!(inside[j * 14 + i], found[[j, i]] != IGNORE_LABEL);
             }
@@ -398,5 +424,24 @@ mod tests {
             });
         assert_eq!(from_bytes, from_numbers);
         assert_eq!([0, 1, 2].map(|channel| from_bytes[[channel, 0, 0]]), outside);
+    }
+
+    #[test]
+    fn a_bend_by_the_same_everywhere_is_a_shift() {
+        let elastic = Elastic { probability: 1.0, magnitude_pixels: 0.0, grid_pixels: 4.0 };
+        let still = elastic.draw([5, 6], &mut ChaCha8Rng::seed_from_u64(1));
+        let warp = Warp { radians: 0.2, scale: 1.2, ..Warp::IDENTITY };
+        let (straight, labels) = warped(&warp, [5, 6]);
+        let (bent, bent_labels) =
+            warped(&Warp { bend: Some(still.clone()), ..warp.clone() }, [5, 6]);
+        assert!(straight.iter().zip(&bent).all(|(a, b)| (a - b).abs() < 1e-4));
+        assert_eq!(labels, bent_labels);
+        // A bend by (1, -2) fetches what lies below and to the left: the content moves the other way.
+        let moved = Warp { bend: Some(still.by([1.0, -2.0])), ..warp.clone() };
+        let shifted = Warp { shift: [2.0, -1.0], ..warp };
+        let ((moved, moved_labels), (shifted, shifted_labels)) =
+            (warped(&moved, [5, 6]), warped(&shifted, [5, 6]));
+        assert!(moved.iter().zip(&shifted).all(|(a, b)| (a - b).abs() < 1e-3));
+        assert_eq!(moved_labels, shifted_labels);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lamina_io::{CaseImage, ColorVolume, Geometry, LabelVolume, Volume};
 use ndarray::Array3;
+use serde::{Deserialize, Serialize};
 
 use super::PERCENTS;
 use crate::error::EngineError;
@@ -15,7 +16,8 @@ use crate::synthetic_weights::splitmix64;
 const LOOKED_AT: usize = 1 << 17;
 
 /// What is measured of one case; axes as in [`Fingerprint`](super::Fingerprint).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CaseTraits {
     /// The sides to which the voxel axes run; none of a picture.
     pub orientation: Option<String>,
@@ -34,6 +36,20 @@ pub struct CaseTraits {
 }
 
 impl CaseTraits {
+    /// Those of nothing.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self {
+            orientation: None,
+            oblique_degrees: 0.0,
+            spacing_mm: None,
+            size_voxels: [0; 3],
+            before: [0.0; 5],
+            after: [0.0; 5],
+            found: BTreeMap::new(),
+        }
+    }
+
     /// Measures an image and its reference, where there is one.
     ///
     /// Values are those of a sample of the voxels, always the same; padding is left out.

@@ -6,6 +6,7 @@
 
 use lamina_io::ColorSamples;
 use ndarray::{Array4, ArrayView4, Axis};
+use serde::{Deserialize, Serialize};
 
 use super::Normalization;
 use crate::error::EngineError;
@@ -17,7 +18,8 @@ pub const IMAGENET: ColorScale =
 
 /// How samples from 0 to 1 become the network's numbers: `(sample - mean) / deviation` of each
 /// channel.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ColorScale {
     /// Of red, green and blue.
     pub mean: [f32; 3],

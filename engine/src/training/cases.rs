@@ -1,5 +1,8 @@
 //! Cases as training and validation hold them in memory.
 
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use lamina_io::dataset::{Case, Class};
 use lamina_io::{CaseImage, ColorSamples, LabelVolume};
 use ndarray::{Array3, Array4};
@@ -72,19 +75,69 @@ fn samples(
     })
 }
 
-/// A case to measure on: what the network sees, and what it should say on the source's grid.
+/// A case to measure on, in memory or to be read again.
 #[derive(Debug, Clone)]
 pub struct HeldOut {
     /// The case's name.
     pub case: String,
+    held: Held,
+}
+
+#[derive(Debug, Clone)]
+enum Held {
+    InMemory(Box<Seen>),
+    OnDisk(Box<Case>, CaseReader),
+}
+
+/// What the network sees of a case, and what it should say on the source's grid.
+#[derive(Debug, Clone)]
+pub struct Seen {
     /// The slices.
     pub prepared: Prepared,
     /// The reference.
     pub reference: LabelVolume,
 }
 
+impl HeldOut {
+    /// Reads cases on all threads. As many as fit into `held_bytes` are held; the others are read
+    /// once, so that what is wrong with them shows at once, and again whenever they are measured on.
+    ///
+    /// # Errors
+    /// That of the first case that fails.
+    pub fn read_all(
+        cases: &[Case],
+        reader: &CaseReader,
+        held_bytes: u64,
+    ) -> Result<Vec<Self>, EngineError> {
+        let left = AtomicU64::new(held_bytes);
+        read_all(cases, |case| {
+            let seen = reader.held_out(case)?;
+            let bytes = (4 * seen.prepared.slices.len() + seen.reference.labels.len()) as u64;
+            let take = |left: u64| left.checked_sub(bytes);
+            let fits = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+            let held = if fits {
+                Held::InMemory(Box::new(seen))
+            } else {
+                Held::OnDisk(Box::new(case.clone()), reader.clone())
+            };
+            Ok(Self { case: case.id.clone(), held })
+        })
+    }
+
+    /// What the network sees of it, and what it should say.
+    ///
+    /// # Errors
+    /// Where it is not in memory and can no longer be read.
+    pub fn seen(&self) -> Result<Cow<'_, Seen>, EngineError> {
+        match &self.held {
+            Held::InMemory(seen) => Ok(Cow::Borrowed(seen)),
+            Held::OnDisk(case, reader) => reader.held_out(case).map(Cow::Owned),
+        }
+    }
+}
+
 /// Reads cases and prepares them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CaseReader {
     preprocessor: Preprocessor,
     num_classes: usize,
@@ -96,12 +149,19 @@ impl CaseReader {
         Self { preprocessor: Preprocessor::new(preprocessing.clone()), num_classes }
     }
 
+    /// All that decides what becomes of a case.
+    pub(super) fn recipe(&self) -> String {
+        let config = self.preprocessor.config();
+        let config = toml::to_string(config).expect("settings are plain data with string keys");
+        format!("{config}\nclasses = {}", self.num_classes)
+    }
+
     /// A case to learn from, and what it is like.
     ///
     /// # Errors
     /// Whatever is wrong with the image or its labels, with the name of the file.
     pub fn training(&self, case: &Case) -> Result<(TrainingCase, CaseTraits), EngineError> {
-        let (image, HeldOut { prepared, reference, .. }, labels) = self.read(case)?;
+        let (image, Seen { prepared, reference }, labels) = self.read(case)?;
         let of_image = |error: EngineError| EngineError::data(&case.image, error.to_string());
         let config = self.preprocessor.config();
         let traits = CaseTraits::of_image(&image, Some(&reference), config).map_err(of_image)?;
@@ -113,12 +173,12 @@ impl CaseReader {
     ///
     /// # Errors
     /// Whatever is wrong with the image or its labels, with the name of the file.
-    pub fn held_out(&self, case: &Case) -> Result<HeldOut, EngineError> {
-        self.read(case).map(|(_, held_out, _)| held_out)
+    pub fn held_out(&self, case: &Case) -> Result<Seen, EngineError> {
+        self.read(case).map(|(_, seen, _)| seen)
     }
 
     /// The image, the case, and its labels on the prepared grid.
-    fn read(&self, case: &Case) -> Result<(CaseImage, HeldOut, Array3<u8>), EngineError> {
+    fn read(&self, case: &Case) -> Result<(CaseImage, Seen, Array3<u8>), EngineError> {
         let image = case.read_image(self.preprocessor.config().input.to_read())?;
         let reference = case.read_labels()?;
         let known = |label: u8| usize::from(label) < self.num_classes || label == IGNORE_LABEL;
@@ -134,7 +194,7 @@ impl CaseReader {
         let labels = prepared
             .prepare_labels(&reference)
             .map_err(|error| EngineError::data(&case.labels, error.to_string()))?;
-        Ok((image, HeldOut { case: case.id.clone(), prepared, reference }, labels))
+        Ok((image, Seen { prepared, reference }, labels))
     }
 }
 

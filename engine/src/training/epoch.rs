@@ -50,7 +50,7 @@ impl Fit<'_> {
                 let mut loss = 0.0;
                 for part in 0..length.batches_per_step {
                     let wait = Instant::now();
-                    let batch = next();
+                    let batch = next()?;
                     waited += wait.elapsed();
                     if (step, part) == (0, 0) {
                         examples::tell_batch(&batch, batches.input_shape(), observer);
@@ -121,7 +121,7 @@ fn prefetched<R>(
     batches: &Batches<'_>,
     epoch: usize,
     places: std::ops::Range<usize>,
-    work: impl FnOnce(&mut dyn FnMut() -> Batch) -> R,
+    work: impl FnOnce(&mut dyn FnMut() -> Result<Batch, EngineError>) -> R,
 ) -> R {
     let order = batches.order(epoch);
     let (sender, receiver) = sync_channel(PREFETCHED);

@@ -91,7 +91,8 @@ pub(super) fn chosen(
     places.dedup_by_key(|(_, place)| *place);
     let example = |(kind, place): (ExampleKind, usize)| {
         let case = ranked[place];
-        let HeldOut { prepared, case: name, .. } = &cases[case];
+        let seen = cases[case].seen().ok()?;
+        let (prepared, name) = (&seen.prepared, &cases[case].case);
         let Candidate { slice, reference, prediction } = candidates[case].clone()?;
         let [height, width] = prepared.slice_shape();
         let mut input = Array3::zeros([channels, height, width]);

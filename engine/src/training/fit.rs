@@ -6,15 +6,17 @@ use burn::tensor::Device;
 use lamina_io::dataset::{Dataset, Measure};
 use serde::Serialize;
 
-use super::cases::{CaseReader, read_all};
+use super::cases::{CaseReader, HeldOut};
+use super::data::HELD_BYTES;
 use super::learner::{Learner, optimizer};
 use super::start::{StartWeights, check_given};
 use super::validation::mean_score;
-use super::{Average, Batches, Checkpoint, Length, Progress, RunFolder, TrainingCase, initialize};
+use super::{
+    Average, Batches, Cache, Checkpoint, Length, Progress, RunFolder, TrainingSet, initialize,
+};
 use crate::device::OpenDevice;
 use crate::error::EngineError;
 use crate::experiment::Experiment;
-use crate::fingerprint::CaseTraits;
 use crate::networks::Network;
 use crate::observer::{ClassScore, Event, Flow, Observer};
 use crate::weights::{self, NameMap};
@@ -37,6 +39,8 @@ pub struct Fit<'a> {
     /// The longest time from one checkpoint to the next; each epoch ends with one anyway. Changes
     /// nothing of what is learned.
     pub checkpoint_every: Duration,
+    /// Where prepared cases are kept for other runs; without it all are held in memory.
+    pub cache: Option<&'a Cache>,
 }
 
 /// What a run came to.
@@ -78,9 +82,9 @@ impl Fit<'_> {
             self.experiment;
         let split = self.dataset.split(*fold, *folds, *seed)?;
         let reader = CaseReader::new(preprocessing, self.dataset.config.classes.len());
-        let (cases, traits): (Vec<TrainingCase>, Vec<CaseTraits>) =
-            read_all(&split.training, |case| reader.training(case))?.into_iter().unzip();
-        let held_out = read_all(&split.validation, |case| reader.held_out(case))?;
+        let cases = TrainingSet::read(&split.training, &reader, self.cache)?;
+        let traits = cases.traits();
+        let held_out = HeldOut::read_all(&split.validation, &reader, HELD_BYTES)?;
         let batches = Batches::new(&cases, augmentation, training, preprocessing.neighbors, *seed);
         let length = Length::of(training, batches.per_epoch());
         let epochs = length.epochs();

@@ -4,6 +4,7 @@ mod average;
 mod batches;
 mod cases;
 mod checkpoint;
+mod data;
 mod diverged;
 mod early_stop;
 mod epoch;
@@ -23,8 +24,12 @@ use serde::{Deserialize, Serialize};
 
 pub use average::{Average, EmaConfig};
 pub use batches::{Batch, Batches};
-pub use cases::{CaseReader, HeldOut, Samples, TrainingCase, fingerprint_of};
+pub use cases::{CaseReader, HeldOut, Samples, Seen, TrainingCase, fingerprint_of};
 pub use checkpoint::{Checkpoint, Progress};
+pub use data::{
+    Balance, Cache, ClassWeights, LoadedPlanes, LoadedSlice, SamplingConfig, Scope, TrainingSet,
+    Turn,
+};
 pub use early_stop::EarlyStop;
 pub use fit::{Fit, FitSummary};
 pub use initialize::initialize;
@@ -90,6 +95,9 @@ pub struct TrainingConfig {
     /// Share of the patches whose center is put on a foreground pixel, where patches are
     /// smaller than slices.
     pub foreground_share: f64,
+    /// Which slices and places are drawn more or less often than others.
+    #[serde(skip_serializing_if = "SamplingConfig::is_default")]
+    pub sampling: SamplingConfig,
     /// Epochs from one validation to the next; the last epoch is always validated.
     pub validate_every: usize,
     /// Ends the run once the held-out cases are not segmented any better; never unless given.
@@ -120,6 +128,7 @@ impl Default for TrainingConfig {
             ema: None,
             loss: LossConfig::default(),
             foreground_share: 0.33,
+            sampling: SamplingConfig::default(),
             validate_every: 1,
             early_stop: None,
             start_from: None,
@@ -215,6 +224,7 @@ impl TrainingConfig {
             return Err(EngineError::config("training.loss", loss, expected));
         }
         self.loss.validate()?;
+        self.sampling.validate()?;
         self.schedule.validate()
     }
 }

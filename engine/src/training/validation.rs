@@ -51,7 +51,9 @@ pub fn validate(
     let mut pooled = vec![Pooled::default(); classes.len()];
     let mut measured = Vec::with_capacity(cases.len());
     let mut candidates = Vec::with_capacity(cases.len());
-    for HeldOut { case, prepared, reference } in cases {
+    for case in cases {
+        let seen = case.seen()?;
+        let (prepared, reference) = (&seen.prepared, &seen.reference);
         let labels = label_slices(prepared, labeler, false, &|_, _| Flow::Continue)?.labels;
         let prediction =
             keep_largest_component(prepared.undo(labels.view()), labeler.config.largest_component);
@@ -62,7 +64,7 @@ pub fn validate(
             pooled.add(overlaps.class(label));
         }
         let dice = (1..).zip(&classes[1..]).map(|(label, _)| overlaps.class(label).dice());
-        measured.push(CaseDice { case: case.clone(), dice: dice.collect() });
+        measured.push(CaseDice { case: case.case.clone(), dice: dice.collect() });
     }
     let pooled_iou = classes
         .iter()

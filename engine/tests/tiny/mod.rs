@@ -148,6 +148,7 @@ impl Tiny {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let fit = Fit {
+            cache: None,
             experiment,
             dataset: &self.dataset(),
             run: &RunFolder::new(&self.run_folder(name)),
