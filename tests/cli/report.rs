@@ -83,7 +83,7 @@ fn a_page_of_an_evaluation_holds_its_numbers_and_no_path() {
     --- stdout
     page.html
     --- stderr
-    5 worst cases without a picture: no picture: a data set is described in run folders alone
+    5 worst cases without a picture: a data set is described in run folders alone
     "#);
     let page = std::fs::read_to_string(sandbox.path("page.html")).unwrap();
     check(&page);
@@ -145,12 +145,34 @@ fn pooled_numbers_have_a_section_of_their_own() {
 }
 
 #[test]
+fn a_run_that_was_only_validated_shows_what_that_measured() {
+    let sandbox = Sandbox::new();
+    let finished = |epoch: u64, iou: f64| {
+        json!({"event": "epoch_finished", "epoch": epoch, "epochs": 2, "training_loss": 1.5,
+            "measure": "pooled_iou", "scores": [{"class": "sky", "score": iou, "cases": 2}],
+            "mean_score": iou, "best": epoch == 1, "seconds": 1.0, "waiting_for_data": 0.0})
+    };
+    let lines = [finished(1, 0.625).to_string(), finished(2, 0.5).to_string()];
+    sandbox.write("scene/events.jsonl", lines.join("\n"));
+    sandbox.lamina("report scene").exits(0);
+    let page = std::fs::read_to_string(sandbox.path("scene/report.html")).unwrap();
+    check(&page);
+    for words in ["Pooled: IoU", ">0.6250<", "mIoU", "in epoch 1"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!page.contains("Case by case"), "a mean over cases");
+    // It has no numbers by case to hold against others.
+    let run = sandbox.lamina("compare scene scene").exits(2);
+    assert!(run.stderr.contains("cases of the same names in both, found none"), "{run}");
+}
+
+#[test]
 fn what_is_no_run_is_named() {
     let sandbox = Sandbox::new();
     transcript!(sandbox.lamina("report absent"), @r#"
     $ lamina report absent
     exit code 2
     --- stderr
-    error: expected --out, the page to write, where the first run is a file
+    error: expected a run folder or an evaluation, found nothing: absent
     "#);
 }

@@ -44,8 +44,7 @@ pub fn lines(chart: &Chart, columns: usize, rows: usize) -> Vec<String> {
         let edge = if label.is_empty() { '│' } else { '┤' };
         text.push(format!("{label:>margin$} {edge}{}", cells.trim_end_matches('\u{2800}')));
     }
-    let ends = [across.ticks.first(), across.ticks.last()]
-        .map(|tick| tick.map(|&tick| across.label(tick)).unwrap_or_default());
+    let ends = across.ends().map(|end| across.label(end));
     text.push(format!("{:margin$} └{}", "", "─".repeat(columns)));
     let between = columns.saturating_sub(ends[0].len() + ends[1].len());
     text.push(format!("{:margin$}  {}{}{} {}", "", ends[0], " ".repeat(between), ends[1], chart.x));
@@ -100,7 +99,7 @@ mod tests {
              0.5 ┤⠀⠀⠀⠀⠀⠀⣀⠤⠒⠉\n    \
              │⠀⠀⢀⡠⠔⠊⠁\n  \
              0 ┤⠔⠊⠁\n    \
-             └────────────\n     2          8 epoch"
+             └────────────\n     1          9 epoch"
         );
     }
 

@@ -19,7 +19,7 @@ pub struct Chart {
     pub y_range: Option<[f64; 2]>,
     /// Whether equal steps upwards are equal factors.
     pub logarithmic: bool,
-    /// A place that stands out, and what it is.
+    /// A place that stands out, and what it is, which is said in the heading.
     pub mark: Option<([f64; 2], String)>,
 }
 
@@ -83,7 +83,11 @@ impl Axis {
             let ticks = (first..=last).map(|power| 10_f64.powi(power)).collect::<Vec<_>>();
             return Self { low: ticks[0], high: ticks[ticks.len() - 1], logarithmic, ticks };
         }
-        let width = if high > low { high - low } else { low.abs().max(1e-9) };
+        let width = match high - low {
+            difference if difference > 0.0 => difference,
+            _ if low == 0.0 => 1.0,
+            _ => low.abs(),
+        };
         let step = round_step(width / ticks.max(1) as f64);
         // Whole steps, unless the ends were given.
         let [low, high] = match range {
@@ -94,6 +98,11 @@ impl Axis {
         let last = (high / step + 1e-9).floor() as i64;
         let ticks = (first..=last).map(|tick| tick as f64 * step).collect();
         Self { low, high, logarithmic: false, ticks }
+    }
+
+    /// The values at both ends.
+    pub fn ends(&self) -> [f64; 2] {
+        [self.low, self.high]
     }
 
     /// Where a value lies, from 0 to 1; `None` where it has no place.
@@ -194,6 +203,7 @@ mod tests {
     fn one_value_and_none_still_make_an_axis() {
         assert!(Axis::new([0.5], None, false, 4).share(0.5).is_some());
         assert!(Axis::new([], None, false, 4).ticks.len() > 1);
+        assert_eq!(Axis::new([0.0, 0.0], None, false, 5).ends(), [0.0, 1.0]);
         assert!(Axis::new([0.0, 0.0], None, true, 4).share(0.0).is_some());
     }
 

@@ -43,7 +43,8 @@ fn draw(canvas: &mut Canvas, chart: &Chart, [x, y]: [f64; 2]) {
     let column = |value: f64| Some(left + across.share(value)? * (right - left));
     let row = |value: f64| Some(bottom - up.share(value)? * (bottom - top));
 
-    canvas.text(left, y + 22.0, 18.0, INK, &chart.title);
+    let y_of_title = y + 22.0;
+    canvas.text(left, y_of_title, 18.0, INK, &chart.title);
     for &tick in &up.ticks {
         let Some(at) = row(tick) else { continue };
         canvas.stroke([left, at], [right, at], 1.0, GRID);
@@ -81,9 +82,10 @@ fn draw(canvas: &mut Canvas, chart: &Chart, [x, y]: [f64; 2]) {
         canvas.dot([x, y], 5.5, INK);
         canvas.dot([x, y], 3.5, PAPER);
         let width = canvas.text_width(WORDS, words);
-        let from = (x - width / 2.0).clamp(left, right - width);
-        let under = if y + 24.0 < bottom { y + 22.0 } else { y - 12.0 };
-        canvas.text(from, under, WORDS, INK, words);
+        let from = right - width;
+        canvas.dot([from - 12.0, y_of_title - 5.0], 5.5, INK);
+        canvas.dot([from - 12.0, y_of_title - 5.0], 3.5, PAPER);
+        canvas.text(from, y_of_title, WORDS, INK, words);
     }
     legend(canvas, &chart.lines, [left, y + 45.0], right);
 }

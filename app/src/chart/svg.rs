@@ -68,17 +68,10 @@ pub fn figure(chart: &Chart) -> String {
             places.join(" ")
         );
     }
-    if let Some(([x, y], words)) = &chart.mark
+    if let Some(([x, y], _)) = &chart.mark
         && let (Some(x), Some(y)) = (column(*x), row(*y))
     {
-        let anchor = if x > WIDTH / 2.0 { "end" } else { "start" };
-        let _ = write!(
-            svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"mark\" />\
-             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" class=\"mark\">{}</text>",
-            if y + 22.0 < bottom { y + 18.0 } else { y - 9.0 },
-            escaped(words)
-        );
+        let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"mark\" />");
     }
     svg.push_str("</svg></figure>\n");
     svg
@@ -94,6 +87,9 @@ fn legend(chart: &Chart) -> String {
              </span>{}</span>",
             escaped(&line.name)
         );
+    }
+    if let Some((_, words)) = &chart.mark {
+        let _ = write!(html, " <span class=\"key\">○ {}</span>", escaped(words));
     }
     html
 }

@@ -66,6 +66,8 @@ struct Answer {
 /// # Errors
 /// When a run has no numbers, or the page cannot be written.
 pub fn run(args: &ReportArgs, output: &Output) -> anyhow::Result<Outcome> {
+    let mut runs: Vec<Results> =
+        args.runs.iter().map(|path| Results::read(path)).collect::<anyhow::Result<_>>()?;
     let out = match (&args.out, &args.runs[..]) {
         (Some(out), _) => out.clone(),
         (None, [first, ..]) if first.is_dir() => first.join("report.html"),
@@ -74,8 +76,6 @@ pub fn run(args: &ReportArgs, output: &Output) -> anyhow::Result<Outcome> {
     if !args.overwrite && args.out.is_some() && out.exists() {
         bail!("a file of this name is there; --overwrite replaces it: {}", out.display());
     }
-    let mut runs: Vec<Results> =
-        args.runs.iter().map(|path| Results::read(path)).collect::<anyhow::Result<_>>()?;
     tell_apart(&mut runs);
     let places = Places {
         data: args.data.clone().or_else(|| std::env::var_os("LAMINA_DATA").map(PathBuf::from)),

@@ -88,7 +88,7 @@ impl Montage<'_> {
             tile.paint_voxels(&mut canvas, &voxels.index_axis(Axis(0), slice), brightness);
             let labels = plane(&prediction);
             for class in self.classes {
-                tile.paint_class(&mut canvas, &labels.view(), class.label, class.color);
+                tile.paint_class(&mut canvas, &labels.view(), class, FILL);
             }
             if let Some(reference) = &reference {
                 let labels = plane(reference);
@@ -258,12 +258,18 @@ impl Tile {
         }
     }
 
-    fn paint_class(&self, canvas: &mut Canvas, labels: &ArrayView2<u8>, label: u8, color: Color) {
-        self.for_inside(labels, label, |row, column, inside| {
+    fn paint_class(
+        &self,
+        canvas: &mut Canvas,
+        labels: &ArrayView2<u8>,
+        class: &MontageClass,
+        fill: f64,
+    ) {
+        self.for_inside(labels, class.label, |row, column, inside| {
             // The line lies just within the class, so that two that touch are both seen.
             let line = OUTLINE / 2.0 + 0.5 - (inside - OUTLINE / 2.0).abs();
-            let fill = FILL * (inside + 0.5).clamp(0.0, 1.0);
-            self.blend(canvas, row, column, color, fill.max(line));
+            let fill = fill * (inside + 0.5).clamp(0.0, 1.0);
+            self.blend(canvas, row, column, class.color, fill.max(line));
         });
     }
 

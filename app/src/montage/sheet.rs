@@ -4,8 +4,8 @@ use image::RgbImage;
 use ndarray::ArrayView2;
 
 use super::{
-    Brightness, Canvas, FAINT, GAP, HEADER, INK, MARGIN, MontageClass, PAPER, TILE, Tile, WHITE,
-    Window, catmull_rom, clamped, interpolate,
+    Brightness, Canvas, FAINT, FILL, GAP, HEADER, INK, MARGIN, MontageClass, PAPER, TILE, Tile,
+    WHITE, Window, catmull_rom, clamped, interpolate,
 };
 
 /// What a panel shows below its labels: `[height, width]`.
@@ -59,6 +59,10 @@ pub struct Sheet<'a> {
 
 /// Room for the words below a panel.
 const CAPTION: f64 = 28.0;
+/// How much of a class's color lies over a picture in colors.
+const SCENE_FILL: f64 = 0.5;
+/// A page is not made wider than this for its heading.
+const LONGEST_HEADING: f64 = 860.0;
 /// The longer side of a picture in colors, which has more to see.
 const SCENE: f64 = 420.0;
 
@@ -71,7 +75,8 @@ impl Sheet<'_> {
         let columns = self.columns.clamp(1, self.panels.len().max(1));
         let rows = self.panels.len().div_ceil(columns);
         let grid = columns as f64 * (tile[1] + GAP) - GAP;
-        let width = (grid + 2.0 * MARGIN).max(440.0);
+        let heading = Canvas::new(1, 1, PAPER).text_width(22.0, self.title).min(LONGEST_HEADING);
+        let width = (grid.max(heading) + 2.0 * MARGIN).max(440.0).ceil();
         let legend = self.legend(width);
         let header = HEADER + (legend.len().max(1) - 1) as f64 * 24.0;
         let height = header + rows as f64 * (tile[0] + CAPTION + GAP) + 8.0;
@@ -120,9 +125,11 @@ impl Sheet<'_> {
                 paint_colors(canvas, channels, brightness, tile);
             }
         }
+        // Classes that fill a whole scene are told apart by their area, organs by their outline.
+        let fill = if matches!(panel.pixels, Pixels::Color(_)) { SCENE_FILL } else { FILL };
         for class in self.classes {
             if let Some(labels) = &panel.painted {
-                tile.paint_class(canvas, labels, class.label, class.color);
+                tile.paint_class(canvas, labels, class, fill);
             }
         }
         for class in self.classes {

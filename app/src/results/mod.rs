@@ -7,8 +7,10 @@ mod numbers;
 mod overlays;
 mod page;
 mod sections;
+mod settings;
 mod source;
 
 pub use overlays::{Overlay, Places, worst};
 pub use page::Page;
-pub use source::{Results, Settings};
+pub use settings::Settings;
+pub use source::Results;

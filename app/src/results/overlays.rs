@@ -75,10 +75,10 @@ struct Source {
 impl Source {
     fn open(run: &Results, places: &Places) -> anyhow::Result<Self> {
         let Some(config) = &run.dataset else {
-            bail!("no picture: a data set is described in run folders alone");
+            bail!("a data set is described in run folders alone");
         };
         let Some(data) = &places.data else {
-            bail!("no picture: expected --data, the folder that holds the data set's folder");
+            bail!("expected --data, the folder that holds the data set's folder");
         };
         let folders: Vec<PathBuf> = match (&places.masks, &run.folder) {
             (Some(masks), _) => vec![masks.clone()],
@@ -88,29 +88,23 @@ impl Source {
         let masks: Vec<PathBuf> =
             folders.iter().filter_map(|folder| files(folder)).flatten().collect();
         if masks.is_empty() {
-            bail!(
-                "no picture: found no masks in validation/ or out_of_fold/, nor named by --masks"
-            );
+            bail!("found no masks in validation/ or out_of_fold/, nor named by --masks");
         }
-        let values = LabelValues::of(&config.classes, &[]).context("no picture")?;
-        Ok(Self {
-            dataset: Dataset::open(config.clone(), data).context("no picture")?,
-            masks,
-            values,
-        })
+        let values = LabelValues::of(&config.classes, &[])?;
+        Ok(Self { dataset: Dataset::open(config.clone(), data)?, masks, values })
     }
 
     fn draw(&self, name: &str, dice: Option<f64>) -> anyhow::Result<RgbImage> {
         let case = self.dataset.cases.iter().find(|case| case.id == name);
-        let case = case.context("no picture: the data set has no such case")?;
+        let case = case.context("the data set has no such case")?;
         let mask = self.masks.iter().find(|mask| case_stem(mask) == name);
-        let mask = mask.context("no picture: there is no mask of it")?;
-        let prediction = read_labels(mask, &ReadOptions::default()).context("no picture")?;
+        let mask = mask.context("there is no mask of it")?;
+        let prediction = read_labels(mask, &ReadOptions::default())?;
         let prediction = match &self.values {
             Some(values) => values.labels_of(prediction),
             None => prediction,
         };
-        let reference = case.read_labels().context("no picture")?;
+        let reference = case.read_labels()?;
         draw(case, &prediction, &reference, &self.dataset, dice)
     }
 }
@@ -138,7 +132,7 @@ fn draw(
     dataset: &Dataset,
     dice: Option<f64>,
 ) -> anyhow::Result<RgbImage> {
-    reference.geometry.same_grid(&prediction.geometry).context("no picture")?;
+    reference.geometry.same_grid(&prediction.geometry)?;
     let view = View::of(&reference.geometry);
     let (predicted, annotated) = (view.turn(&prediction.labels), view.turn(&reference.labels));
     let slice = most_different(&predicted, &annotated);
@@ -150,23 +144,24 @@ fn draw(
         [red, green, blue] => Pixels::Color([red.view(), green.view(), blue.view()]),
         gray => Pixels::Gray(gray[0].view()),
     };
-    let labels = predicted_here.index_axis(Axis(0), 0);
-    let panels = [
-        Panel {
-            pixels: pixels(),
-            painted: None,
-            dashed: None,
-            caption: format!("{}, slice {} of {}", view.plane.name(), slice + 1, predicted.dim().0),
-            window: Some(window),
-        },
-        Panel {
-            pixels: pixels(),
-            painted: Some(labels),
-            dashed: Some(annotated_here.index_axis(Axis(0), 0)),
-            caption: "prediction, reference dashed".to_owned(),
-            window: Some(window),
-        },
-    ];
+    let painted = predicted_here.index_axis(Axis(0), 0);
+    let drawn = annotated_here.index_axis(Axis(0), 0);
+    let panel = |painted, dashed, caption: String| Panel {
+        pixels: pixels(),
+        painted,
+        dashed,
+        caption,
+        window: Some(window),
+    };
+    let place = format!("{}, slice {} of {}", view.plane.name(), slice + 1, predicted.dim().0);
+    let mut panels = vec![panel(None, None, place)];
+    if channels.len() == 3 {
+        // Dashes around everything in a scene would hide it.
+        panels.push(panel(Some(drawn), None, "reference".to_owned()));
+        panels.push(panel(Some(painted), None, "prediction".to_owned()));
+    } else {
+        panels.push(panel(Some(painted), Some(drawn), "prediction, reference dashed".to_owned()));
+    }
     let title = match dice {
         Some(dice) => format!("{}: {dice:.3}", case.id),
         None => case.id.clone(),
@@ -184,7 +179,7 @@ fn draw(
         title: &title,
         classes: &here,
         panels: &panels,
-        columns: 2,
+        columns: panels.len(),
         spacing: [row, column],
     };
     Ok(sheet.draw())
@@ -197,7 +192,7 @@ fn channels(case: &Case, view: &View, slice: usize) -> anyhow::Result<Vec<ndarra
     match read_volume(&case.image, &options) {
         Ok(volume) => Ok(vec![on_page(&volume.to_f32())]),
         Err(VolumeError::DataType { .. }) => {
-            let picture = read_color(&case.image, &options).context("no picture")?;
+            let picture = read_color(&case.image, &options)?;
             let [pages, channels, height, width] = picture.samples.shape();
             let channel = |at: usize| {
                 Array3::from_shape_fn([pages, height, width], |(page, y, x)| {
@@ -206,7 +201,7 @@ fn channels(case: &Case, view: &View, slice: usize) -> anyhow::Result<Vec<ndarra
             };
             Ok((0..channels.min(3)).map(|at| on_page(&channel(at))).collect())
         }
-        Err(error) => Err(anyhow::Error::new(error).context("no picture")),
+        Err(error) => Err(error.into()),
     }
 }
 

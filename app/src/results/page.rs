@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 use lamina_engine::metrics::statistics::Bootstrap;
 use sha2::{Digest, Sha256};
 
-use super::names::without_absolute;
 use super::overlays::Overlay;
 use super::sections;
 use super::{Results, Settings};
 use crate::chart::{COLORS, Chart, Line, svg};
 use crate::report::{NOTICE, STYLE, base64, escaped};
 use crate::run::curves;
+use crate::run::history::History;
 
 /// Sorts a table by the column whose heading is pressed. Holds no `<` and no `>`.
 const SCRIPT: &str = include_str!("sort.js");
@@ -22,7 +22,12 @@ const SCRIPT: &str = include_str!("sort.js");
 /// What is added to the style of a case's report.
 const MORE_STYLE: &str = "\
 body{max-width:72rem}\
+section{break-inside:auto}h2{break-after:avoid}tr{break-inside:avoid}\
 .wide{overflow-x:auto}\
+.wide th,.wide td{overflow-wrap:normal}\
+.wide td.number{white-space:nowrap}\
+.wide table.runs td.number{white-space:normal}\
+.wide td:first-child{overflow-wrap:anywhere;min-width:6.5em}\
 table.sortable th{cursor:pointer}\
 table.sortable th:hover{text-decoration:underline}\
 tr.total td{font-weight:600;border-top:2px solid #d5d9df}\
@@ -42,7 +47,7 @@ table.matrix td,table.matrix th{padding:.2rem .45rem;border:0;text-align:right}\
 table.matrix td{print-color-adjust:exact;-webkit-print-color-adjust:exact}\
 pre{background:#f5f6f8;border-radius:4px;padding:.7rem .9rem;overflow-x:auto;font-size:.85rem;white-space:pre-wrap;overflow-wrap:anywhere}\
 details{margin:.4rem 0}summary{cursor:pointer}\
-@media print{figure.chart,figure.case{width:48%;min-width:0}body{max-width:none}}";
+@media print{.wide table{font-size:8.5pt}.wide th,.wide td{padding-right:.5rem}figure.chart,figure.case{width:48%;min-width:0}body{max-width:none}}";
 
 /// What the page is made of.
 #[derive(Debug)]
@@ -146,9 +151,9 @@ impl Page<'_> {
         for (reason, cases) in reasons {
             let _ = writeln!(
                 body,
-                "<p class=\"faint\">{} ({})</p>",
-                escaped(&reason),
-                escaped(&cases.join(", "))
+                "<p class=\"faint\">Without a picture, {}: {}</p>",
+                escaped(&cases.join(", ")),
+                escaped(&reason)
             );
         }
         let note = "<p class=\"faint\">Worst first; the slice in which prediction and reference differ \
@@ -159,33 +164,27 @@ impl Page<'_> {
 
     /// The curves of each run, or of the folds of a cross-validation together.
     fn courses(&self, page: &mut String) {
+        let together: Vec<(&str, &History)> = self
+            .runs
+            .iter()
+            .filter_map(|run| Some((run.name.as_str(), run.history.as_ref()?)))
+            .collect();
+        if together.len() > 1 {
+            let figure = svg::figure(&side_by_side("Held-out cases, mean over classes", &together));
+            section(page, "Courses of training", &figure);
+        }
         for run in self.runs {
             let mut body = String::new();
             if let Some(history) = &run.history {
                 body.extend(curves::charts(history).iter().map(svg::figure));
             }
             if !run.folds.is_empty() {
-                let lines = run.folds.iter().enumerate().map(|(place, (name, history))| {
-                    let epochs = history.epochs.iter();
-                    Line {
-                        name: name.clone(),
-                        color: COLORS[place % COLORS.len()],
-                        strong: false,
-                        points: epochs
-                            .filter_map(|epoch| Some([epoch.epoch as f64, epoch.mean_score?]))
-                            .collect(),
-                    }
-                });
-                let chart = Chart {
-                    title: "Held-out cases of each fold, mean over classes".to_owned(),
-                    x: "epoch".to_owned(),
-                    lines: lines.collect(),
-                    y_range: None,
-                    logarithmic: false,
-                    mark: None,
-                };
-                body += &svg::figure(&chart);
+                let folds: Vec<(&str, &History)> =
+                    run.folds.iter().map(|(name, history)| (name.as_str(), history)).collect();
+                let title = "Held-out cases of each fold, mean over classes";
+                body += &svg::figure(&side_by_side(title, &folds));
             }
+            body += &examples(run);
             if !body.is_empty() {
                 section(page, &self.heading("Course of training", run), &body);
             }
@@ -196,11 +195,7 @@ impl Page<'_> {
         let Settings { experiment, dataset, environment, commands } = &run.settings;
         let mut body = String::new();
         if !environment.is_empty() {
-            let rows: Vec<(String, String)> = environment
-                .iter()
-                .map(|(name, value)| (name.clone(), without_absolute(value)))
-                .collect();
-            body += &crate::report::facts_table(&rows);
+            body += &crate::report::facts_table(environment);
         }
         if !commands.is_empty() {
             let _ = write!(body, "<pre>{}</pre>", lines(&commands.join("\n")));
@@ -212,7 +207,7 @@ impl Page<'_> {
                 let _ = write!(
                     body,
                     "<details><summary>{name}</summary><pre>{}</pre></details>",
-                    lines(&without_absolute(text))
+                    lines(text)
                 );
             }
         }
@@ -220,6 +215,57 @@ impl Page<'_> {
             section(page, &self.heading("How it was done", run), &body);
         }
     }
+}
+
+/// The mean of several courses in one chart.
+fn side_by_side(title: &str, courses: &[(&str, &History)]) -> Chart {
+    let lines = courses.iter().enumerate().map(|(place, (name, history))| Line {
+        name: (*name).to_owned(),
+        color: COLORS[place % COLORS.len()],
+        strong: false,
+        points: history
+            .epochs
+            .iter()
+            .filter_map(|epoch| Some([epoch.epoch as f64, epoch.mean_score?]))
+            .collect(),
+    });
+    Chart {
+        title: title.to_owned(),
+        x: "epoch".to_owned(),
+        lines: lines.collect(),
+        y_range: None,
+        logarithmic: false,
+        mark: None,
+    }
+}
+
+/// The examples that the training drew of its first batch and of the best epoch.
+fn examples(run: &Results) -> String {
+    let mut html = String::new();
+    let Some(folder) = run.folder.as_ref().map(|folder| folder.join("examples")) else {
+        return html;
+    };
+    for (name, words) in [
+        ("held_out_worst.png", "The worst held-out case of the best epoch"),
+        ("held_out_median.png", "The median held-out case of the best epoch"),
+        ("held_out_best.png", "The best held-out case of the best epoch"),
+        ("training_batch.png", "Inputs of the first batch, as the network sees them"),
+    ] {
+        let Ok(png) = std::fs::read(folder.join(name)) else { continue };
+        // What is no picture of ours is left out.
+        let Ok(picture) = image::load_from_memory_with_format(&png, image::ImageFormat::Png) else {
+            continue;
+        };
+        let _ = writeln!(
+            html,
+            "<figure class=\"case\"><img alt=\"{words}\" width=\"{}\" height=\"{}\" \
+             src=\"data:image/png;base64,{}\" /><figcaption>{words}</figcaption></figure>",
+            picture.width(),
+            picture.height(),
+            base64(&png)
+        );
+    }
+    html
 }
 
 /// Text of several lines, each made safe.

@@ -12,6 +12,7 @@ use super::names::without_folders;
 use super::numbers::{Confusion, ranked};
 use super::page::section;
 use crate::report::escaped;
+use crate::run::history::History;
 
 /// A number, or a dash where there is none.
 fn number(value: Option<f64>, digits: usize) -> String {
@@ -27,17 +28,22 @@ fn interval(interval: Option<Interval>) -> String {
 }
 
 /// A table; the first column holds words, the others numbers.
-struct Rows(String);
+struct Rows {
+    html: String,
+    /// Whether all columns but the first hold numbers.
+    numbers: bool,
+}
 
 impl Rows {
     fn new(class: &str, headings: &[String]) -> Self {
         let mut html = format!("<div class=\"wide\"><table class=\"{class}\"><thead><tr>");
+        let numbers = class != "words";
         for (place, heading) in headings.iter().enumerate() {
-            let class = if place > 0 { " class=\"number\"" } else { "" };
+            let class = if numbers && place > 0 { " class=\"number\"" } else { "" };
             let _ = write!(html, "<th{class}>{}</th>", escaped(heading));
         }
         html.push_str("</tr></thead><tbody>");
-        Self(html)
+        Self { html, numbers }
     }
 
     fn row(&mut self, class: &str, cells: &[String]) {
@@ -48,18 +54,22 @@ impl Rows {
 
     /// Cells with what they are sorted by.
     fn keyed(&mut self, class: &str, cells: &[(String, String)]) {
-        let _ = write!(self.0, "<tr class=\"{class}\">");
+        let _ = write!(self.html, "<tr class=\"{class}\">");
         for (place, (cell, key)) in cells.iter().enumerate() {
-            let class = if place > 0 { " class=\"number\"" } else { "" };
-            let _ =
-                write!(self.0, "<td{class} data-key=\"{}\">{}</td>", escaped(key), escaped(cell));
+            let class = if self.numbers && place > 0 { " class=\"number\"" } else { "" };
+            let _ = write!(
+                self.html,
+                "<td{class} data-key=\"{}\">{}</td>",
+                escaped(key),
+                escaped(cell)
+            );
         }
-        self.0.push_str("</tr>\n");
+        self.html.push_str("</tr>\n");
     }
 
     fn end(mut self) -> String {
-        self.0.push_str("</tbody></table></div>");
-        self.0
+        self.html.push_str("</tbody></table></div>");
+        self.html
     }
 }
 
@@ -69,8 +79,10 @@ fn headings(words: &[&str]) -> Vec<String> {
 
 /// What the runs are and where their numbers come from.
 pub fn origins(page: &mut String, runs: &[Results]) {
-    let mut rows =
-        Rows::new("", &headings(&["Run", "Cases", "Numbers", "Data set", "Parameters", "Epochs"]));
+    let mut rows = Rows::new(
+        "words",
+        &headings(&["Run", "Cases", "Numbers", "Data set", "Parameters", "Epochs"]),
+    );
     for run in runs {
         let history = run.history.as_ref();
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
@@ -85,7 +97,7 @@ pub fn origins(page: &mut String, runs: &[Results]) {
                 or_dash(history.and_then(|history| {
                     let last = history.epochs.last()?.epoch;
                     Some(match history.kept_epoch {
-                        Some(kept) => format!("{last}, the {kept}. kept"),
+                        Some(kept) => format!("{last}, epoch {kept} kept"),
                         None => format!("{last} so far"),
                     })
                 })),
@@ -97,7 +109,7 @@ pub fn origins(page: &mut String, runs: &[Results]) {
 
 /// What failed, with its reason.
 pub fn failures(page: &mut String, runs: &[Results]) {
-    let mut rows = Rows::new("", &headings(&["Case", "Run", "Reason"]));
+    let mut rows = Rows::new("words", &headings(&["Case", "Run", "Reason"]));
     let mut any = false;
     for run in runs {
         for case in &run.report.cases {
@@ -122,6 +134,9 @@ pub fn summary(page: &mut String, runs: &[Results], draw: &Bootstrap) {
             mean_intervals(&run.report, PairedMetric::Dice, draw, patient).unwrap_or_default()
         })
         .collect();
+    if found.iter().all(Vec::is_empty) {
+        return;
+    }
     let note = format!(
         "<p class=\"faint\">Dice per case, then the mean over cases. Missed, false and failed classes \
          count as 0; cases without the class on either side are in no mean. Intervals: 95 %, \
@@ -135,7 +150,7 @@ pub fn summary(page: &mut String, runs: &[Results], draw: &Bootstrap) {
     }
     let mut names = vec!["Class".to_owned()];
     names.extend(runs.iter().map(|run| format!("{}: Dice", run.name)));
-    let mut rows = Rows::new("", &names);
+    let mut rows = Rows::new("runs", &names);
     let mut labels: Vec<u8> = found.iter().flatten().filter_map(|row| row.label).collect();
     labels.sort_unstable();
     labels.dedup();
@@ -346,7 +361,25 @@ pub fn differences(page: &mut String, runs: &[Results], draw: &Bootstrap) {
 
 /// IoU over the pixels of all cases together, and which class was taken for which.
 pub fn pooled(page: &mut String, run: &Results, draw: &Bootstrap, several: bool) {
-    let Some(pooled) = &run.pooled else { return };
+    let title = "Pooled: IoU over all pixels together";
+    let title = if several { format!("{title}, {}", run.name) } else { title.to_owned() };
+    let Some(pooled) = &run.pooled else {
+        let validated = run.history.as_ref().and_then(History::kept);
+        if let Some(epoch) = validated.filter(|epoch| epoch.pooled) {
+            let mut rows = Rows::new("", &headings(&["Class", "IoU"]));
+            for (class, iou) in &epoch.scores {
+                rows.row("", &[class.clone(), number(*iou, 4)]);
+            }
+            rows.row("total", &["mIoU".to_owned(), number(epoch.mean_score, 4)]);
+            let note = format!(
+                "<p class=\"faint\">All pixels of all held-out cases in one matrix, as validated while \
+                 training, in epoch {}: no mean over cases, and not to be mixed with one.</p>",
+                epoch.epoch
+            );
+            section(page, &title, &(rows.end() + &note));
+        }
+        return;
+    };
     let all = &pooled.all;
     let mean = pooled.interval(draw, |case| run.patient(case, None));
     let mut rows = Rows::new("", &headings(&["Class", "IoU", "95 % interval"]));
@@ -363,8 +396,6 @@ pub fn pooled(page: &mut String, run: &Results, draw: &Bootstrap, several: bool)
         number(all.accuracy(), 4)
     );
     body += &matrix(all, |label| name(runs, label));
-    let title = "Pooled: IoU over all pixels together";
-    let title = if several { format!("{title}, {}", run.name) } else { title.to_owned() };
     section(page, &title, &body);
 }
 
@@ -404,9 +435,11 @@ fn matrix(confusion: &Confusion, name: impl Fn(u8) -> String) -> String {
 
 /// Every case of every run, worst first.
 pub fn cases(page: &mut String, runs: &[Results]) {
-    for run in runs {
+    for run in runs.iter().filter(|run| !run.report.cases.is_empty()) {
         let labels: Vec<u8> = run.report.summary.classes.iter().map(|class| class.label).collect();
         let with_surface = run.report.summary.classes.iter().any(|class| class.surface.is_some());
+        let mut classes = run.report.cases.iter().flat_map(|case| &case.classes);
+        let with_volumes = classes.any(|class| class.volume_ml_reference.is_some());
         let mut names = vec!["Case".to_owned(), "mean Dice".to_owned()];
         for &label in &labels {
             let class = name(runs, label);
@@ -414,7 +447,9 @@ pub fn cases(page: &mut String, runs: &[Results]) {
             if with_surface {
                 names.push("HD95, mm".to_owned());
             }
-            names.extend(["ml".to_owned(), "reference ml".to_owned()]);
+            if with_volumes {
+                names.extend(["ml".to_owned(), "reference ml".to_owned()]);
+            }
         }
         let mut rows = Rows::new("sortable", &names);
         for (case, dice) in ranked(&run.report) {
@@ -438,8 +473,10 @@ pub fn cases(page: &mut String, runs: &[Results]) {
                     let found = class.and_then(|class| class.surface);
                     cells.push(keyed(found.map(|surface| surface.hd95_mm), 2));
                 }
-                cells.push(keyed(class.and_then(|class| class.volume_ml_prediction), 2));
-                cells.push(keyed(class.and_then(|class| class.volume_ml_reference), 2));
+                if with_volumes {
+                    cells.push(keyed(class.and_then(|class| class.volume_ml_prediction), 2));
+                    cells.push(keyed(class.and_then(|class| class.volume_ml_reference), 2));
+                }
             }
             rows.keyed(if found.error.is_some() { "bad" } else { "" }, &cells);
         }

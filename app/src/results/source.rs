@@ -9,6 +9,7 @@ use lamina_io::dataset::DatasetConfig;
 use serde_json::{Value, json};
 
 use super::numbers::Pooled;
+use super::settings::Settings;
 use crate::run::history::History;
 
 /// Where a folder keeps its evaluation; the first that is there counts.
@@ -40,19 +41,6 @@ pub struct Results {
     pub settings: Settings,
     /// Cases of one group, where the folder says which.
     groups: BTreeMap<String, String>,
-}
-
-/// How a run was done, as its folder tells.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Settings {
-    /// The experiment as it was resolved.
-    pub experiment: Option<String>,
-    /// The description of the data set.
-    pub dataset: Option<String>,
-    /// Program, machine and time, by name.
-    pub environment: Vec<(String, String)>,
-    /// What to type to repeat it.
-    pub commands: Vec<String>,
 }
 
 impl Results {
@@ -114,7 +102,7 @@ impl Results {
         let name = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self {
             path: path.to_path_buf(),
-            settings: settings(path, history.is_some(), &name),
+            settings: Settings::read(path, history.is_some(), &name),
             folds: folds(path),
             groups: groups(path),
             folder: Some(path.to_path_buf()),
@@ -151,56 +139,6 @@ fn read_report(path: &Path) -> anyhow::Result<(Report, Option<Pooled>)> {
     Ok((report, pooled))
 }
 
-/// What the folder tells of how the run was done.
-fn settings(folder: &Path, trained: bool, name: &str) -> Settings {
-    let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-    let environment = text("environment.json")
-        .and_then(|text| serde_json::from_str::<Value>(&text).ok())
-        .map(|value| {
-            let mut rows = Vec::new();
-            flatten("", &value, &mut rows);
-            rows
-        });
-    let (experiment, dataset) = (text("config.toml"), text("dataset.toml"));
-    let kind = if trained { "train" } else { "cv" };
-    let repeat = experiment.is_some().then(|| {
-        vec![
-            format!("# {name}/config.toml and {name}/dataset.toml are whole: put them where experiments are"),
-            format!("cp {name}/config.toml configs/experiments/{name}.toml"),
-            format!(
-                "lamina {kind} --config configs/experiments/{name}.toml --data DATA --out {name}_again"
-            ),
-        ]
-    });
-    Settings {
-        experiment,
-        dataset,
-        environment: environment.unwrap_or_default(),
-        commands: repeat.unwrap_or_default(),
-    }
-}
-
-/// Names and values of a JSON document, those inside others with a point between.
-fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
-                flatten(&name, value, rows);
-            }
-        }
-        Value::Array(values) => {
-            let words: Vec<String> = values.iter().map(plain).collect();
-            rows.push((name.to_owned(), words.join(" ")));
-        }
-        other => rows.push((name.to_owned(), plain(other))),
-    }
-}
-
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 /// The course of each fold below a folder of a cross-validation.
 fn folds(folder: &Path) -> Vec<(String, History)> {
     (0..1000)
@@ -233,10 +171,15 @@ fn dataset(folder: &Path) -> anyhow::Result<Option<DatasetConfig>> {
 
 /// The case Dice of the epoch that was kept, as validation measured it on the way.
 fn from_training(history: &History, dataset: Option<&DatasetConfig>) -> Option<(Report, String)> {
-    let best = || history.epochs.iter().rev().find(|epoch| epoch.best).map(|epoch| epoch.epoch);
-    let epoch = history.validated(history.kept_epoch.or_else(best))?;
-    if epoch.cases.is_empty() || epoch.pooled {
-        return None; // cases were not told, or are not what the run is measured by
+    let epoch = history.kept()?;
+    if epoch.pooled {
+        // What the run is measured by is no number of a case; the page takes it from the events.
+        let origin =
+            format!("IoU over all pixels in epoch {}, as validated while training", epoch.epoch);
+        return Some((Report::new(Vec::new(), &BTreeMap::new()), origin));
+    }
+    if epoch.cases.is_empty() {
+        return None; // a run of before cases were told
     }
     let cases = epoch.cases.iter().map(|(case, dice)| {
         let classes = (1..).zip(dice).map(|(label, dice): (u8, _)| {

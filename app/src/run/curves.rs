@@ -82,7 +82,7 @@ pub fn measured(history: &History) -> Chart {
     let best = epochs.iter().rev().find(|epoch| epoch.best);
     let mark = best.and_then(|epoch| {
         let value = epoch.mean_score?;
-        Some(([epoch.epoch as f64, value], format!("{value:.4} in epoch {}", epoch.epoch)))
+        Some(([epoch.epoch as f64, value], format!("best {value:.4} in epoch {}", epoch.epoch)))
     });
     let cases = history.validation_cases.map_or(String::new(), |n| match n {
         1 => ", 1 held-out case".to_owned(),
@@ -143,7 +143,7 @@ mod tests {
         assert!(chart.lines[2].strong && !chart.lines[0].strong);
         let ([at, value], words) = chart.mark.unwrap();
         assert!((value - 0.7).abs() < 1e-12 && at == 2.0, "{words}");
-        assert_eq!(words, "0.7000 in epoch 2");
+        assert_eq!(words, "best 0.7000 in epoch 2");
         assert_eq!(chart.title, "Dice, mean over cases, 2 held-out cases");
     }
 

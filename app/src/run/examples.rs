@@ -1,4 +1,5 @@
-//! Pictures of what a network learns from and of what it makes of held-out cases.
+//! Pictures of what a network learns from and of what it makes of held-out cases, which are chosen by
+//! their mean Dice whatever the run is measured by.
 //!
 //! Slices lie as the network sees them, which may be upside down beside how a viewer shows them.
 
@@ -98,7 +99,13 @@ pub fn held_out_sheet(example: &Example, look: &Look) -> RgbImage {
         panel(Some(reference), None, "reference"),
     ];
     if prediction.is_some() {
-        panels.push(panel(prediction, Some(reference), "prediction, reference dashed"));
+        // Dashes around everything in a scene would hide it.
+        let scene = matches!(panels[0].pixels, Pixels::Color(_));
+        panels.push(if scene {
+            panel(prediction, None, "prediction")
+        } else {
+            panel(prediction, Some(reference), "prediction, reference dashed")
+        });
     }
     let kind = match example.kind {
         ExampleKind::Best => "best",
@@ -108,7 +115,7 @@ pub fn held_out_sheet(example: &Example, look: &Look) -> RgbImage {
     };
     let slice =
         example.slice.map_or(String::new(), |(slice, of)| format!(", slice {} of {of}", slice + 1));
-    let dice = example.dice.map_or(String::new(), |dice| format!(", Dice {dice:.3}"));
+    let dice = example.dice.map_or(String::new(), |dice| format!(", mean Dice {dice:.3}"));
     let title =
         format!("{kind} held-out case of epoch {}: {}{dice}{slice}", example.epoch, example.case);
     let mut letters = title.chars();

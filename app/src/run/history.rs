@@ -122,6 +122,12 @@ impl History {
         epochs.find(|found| epoch.is_none_or(|epoch| found.epoch == epoch))
     }
 
+    /// The validated epoch whose weights are kept, or would be if the run ended now.
+    pub fn kept(&self) -> Option<&Epoch> {
+        let best = || self.epochs.iter().rev().find(|epoch| epoch.best).map(|epoch| epoch.epoch);
+        self.validated(self.kept_epoch.or_else(best))
+    }
+
     fn take(&mut self, event: &Value) {
         let whole = |key: &str| event[key].as_u64();
         let number = |key: &str| event[key].as_f64();
