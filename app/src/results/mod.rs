@@ -6,6 +6,8 @@ mod names;
 mod numbers;
 mod overlays;
 mod page;
+mod rows;
+mod scene;
 mod sections;
 mod settings;
 mod source;

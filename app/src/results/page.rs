@@ -9,8 +9,8 @@ use lamina_engine::metrics::statistics::Bootstrap;
 use sha2::{Digest, Sha256};
 
 use super::overlays::Overlay;
-use super::sections;
 use super::{Results, Settings};
+use super::{scene, sections};
 use crate::chart::{COLORS, Chart, Line, svg};
 use crate::report::{NOTICE, STYLE, base64, escaped};
 use crate::run::curves;
@@ -87,7 +87,7 @@ impl Page<'_> {
         sections::origins(&mut page, self.runs);
         sections::failures(&mut page, self.runs);
         for run in self.runs {
-            sections::pooled(&mut page, run, &self.bootstrap, self.runs.len() > 1);
+            scene::pooled(&mut page, run, &self.bootstrap, self.runs.len() > 1);
         }
         sections::summary(&mut page, self.runs, &self.bootstrap);
         sections::differences(&mut page, self.runs, &self.bootstrap);

@@ -1,81 +1,18 @@
-//! The tables of the page.
+//! The tables of the page that are about cases.
 
 use std::fmt::Write as _;
 
-use lamina_engine::metrics::statistics::{Bootstrap, Interval, LARGEST_EXACT, holm};
+use lamina_engine::metrics::statistics::{Bootstrap, LARGEST_EXACT, holm};
 use lamina_engine::metrics::{
     ClassReport, MeanInterval, PairedMetric, PairedRow, Pairing, Status, mean_intervals,
 };
 
 use super::Results;
 use super::names::without_folders;
-use super::numbers::{Confusion, ranked};
+use super::numbers::ranked;
 use super::page::section;
+use super::rows::{Rows, headings, interval, name, number};
 use crate::report::escaped;
-use crate::run::history::History;
-
-/// A number, or a dash where there is none.
-fn number(value: Option<f64>, digits: usize) -> String {
-    match value {
-        Some(value) if value.is_infinite() => "∞".to_owned(),
-        Some(value) => format!("{value:.digits$}"),
-        None => "–".to_owned(),
-    }
-}
-
-fn interval(interval: Option<Interval>) -> String {
-    interval.map_or("–".to_owned(), |found| format!("{:.3} to {:.3}", found.low, found.high))
-}
-
-/// A table; the first column holds words, the others numbers.
-struct Rows {
-    html: String,
-    /// Whether all columns but the first hold numbers.
-    numbers: bool,
-}
-
-impl Rows {
-    fn new(class: &str, headings: &[String]) -> Self {
-        let mut html = format!("<div class=\"wide\"><table class=\"{class}\"><thead><tr>");
-        let numbers = class != "words";
-        for (place, heading) in headings.iter().enumerate() {
-            let class = if numbers && place > 0 { " class=\"number\"" } else { "" };
-            let _ = write!(html, "<th{class}>{}</th>", escaped(heading));
-        }
-        html.push_str("</tr></thead><tbody>");
-        Self { html, numbers }
-    }
-
-    fn row(&mut self, class: &str, cells: &[String]) {
-        let keyed: Vec<(String, String)> =
-            cells.iter().map(|cell| (cell.clone(), cell.clone())).collect();
-        self.keyed(class, &keyed);
-    }
-
-    /// Cells with what they are sorted by.
-    fn keyed(&mut self, class: &str, cells: &[(String, String)]) {
-        let _ = write!(self.html, "<tr class=\"{class}\">");
-        for (place, (cell, key)) in cells.iter().enumerate() {
-            let class = if self.numbers && place > 0 { " class=\"number\"" } else { "" };
-            let _ = write!(
-                self.html,
-                "<td{class} data-key=\"{}\">{}</td>",
-                escaped(key),
-                escaped(cell)
-            );
-        }
-        self.html.push_str("</tr>\n");
-    }
-
-    fn end(mut self) -> String {
-        self.html.push_str("</tbody></table></div>");
-        self.html
-    }
-}
-
-fn headings(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&word| word.to_owned()).collect()
-}
 
 /// What the runs are and where their numbers come from.
 pub fn origins(page: &mut String, runs: &[Results]) {
@@ -172,17 +109,6 @@ pub fn summary(page: &mut String, runs: &[Results], draw: &Bootstrap) {
             &(classes_of(run, found) + &surfaces(run)),
         );
     }
-}
-
-/// What a class is called.
-fn name(runs: &[Results], label: u8) -> String {
-    let classes = runs.iter().flat_map(|run| &run.report.summary.classes);
-    let named = classes.filter(|class| class.label == label).find_map(|class| class.name.clone());
-    named.unwrap_or_else(|| {
-        let dataset = runs.iter().find_map(|run| run.dataset.as_ref());
-        let class = dataset.and_then(|dataset| dataset.classes.get(usize::from(label)));
-        class.map_or_else(|| format!("label {label}"), |class| class.name.clone())
-    })
 }
 
 fn classes_of(run: &Results, found: &[MeanInterval]) -> String {
@@ -357,80 +283,6 @@ pub fn differences(page: &mut String, runs: &[Results], draw: &Bootstrap) {
          exact for up to {LARGEST_EXACT} cases that differ.</p>"
     );
     section(page, &format!("Against {}", first.name), &body);
-}
-
-/// IoU over the pixels of all cases together, and which class was taken for which.
-pub fn pooled(page: &mut String, run: &Results, draw: &Bootstrap, several: bool) {
-    let title = "Pooled: IoU over all pixels together";
-    let title = if several { format!("{title}, {}", run.name) } else { title.to_owned() };
-    let Some(pooled) = &run.pooled else {
-        let validated = run.history.as_ref().and_then(History::kept);
-        if let Some(epoch) = validated.filter(|epoch| epoch.pooled) {
-            let mut rows = Rows::new("", &headings(&["Class", "IoU"]));
-            for (class, iou) in &epoch.scores {
-                rows.row("", &[class.clone(), number(*iou, 4)]);
-            }
-            rows.row("total", &["mIoU".to_owned(), number(epoch.mean_score, 4)]);
-            let note = format!(
-                "<p class=\"faint\">All pixels of all held-out cases in one matrix, as validated while \
-                 training, in epoch {}: no mean over cases, and not to be mixed with one.</p>",
-                epoch.epoch
-            );
-            section(page, &title, &(rows.end() + &note));
-        }
-        return;
-    };
-    let all = &pooled.all;
-    let mean = pooled.interval(draw, |case| run.patient(case, None));
-    let mut rows = Rows::new("", &headings(&["Class", "IoU", "95 % interval"]));
-    let runs = std::slice::from_ref(run);
-    for (class, &label) in all.labels.iter().enumerate() {
-        rows.row("", &[name(runs, label), number(all.iou(class), 4), String::new()]);
-    }
-    rows.row("total", &["mIoU".to_owned(), number(all.mean_iou(), 4), interval(mean)]);
-    let mut body = rows.end();
-    let _ = write!(
-        body,
-        "<p>Pixel accuracy {}</p><p class=\"faint\">All pixels of all cases in one matrix: no mean over \
-         cases, and not to be mixed with one.</p>",
-        number(all.accuracy(), 4)
-    );
-    body += &matrix(all, |label| name(runs, label));
-    section(page, &title, &body);
-}
-
-/// A confusion matrix as a heat map: the share of each class's reference that went where.
-fn matrix(confusion: &Confusion, name: impl Fn(u8) -> String) -> String {
-    let mut html =
-        "<h3>Which class was taken for which, % of the reference</h3><div class=\"wide\">\
-                    <table class=\"matrix\"><thead><tr><th></th>"
-            .to_owned();
-    for &label in &confusion.labels {
-        let _ = write!(html, "<th>{}</th>", escaped(&name(label)));
-    }
-    html.push_str("</tr></thead><tbody>");
-    for (row, &label) in confusion.rows.iter().zip(&confusion.labels) {
-        let _ = write!(html, "<tr><th>{}</th>", escaped(&name(label)));
-        let sum: u64 = row.iter().sum();
-        for &count in row {
-            let share = if sum > 0 { count as f64 / sum as f64 } else { 0.0 };
-            // From white to blue; dark cells have white letters.
-            let fade = |full: f64| (255.0 - (255.0 - full) * share.sqrt()).round() as u8;
-            let (r, g, b) = (fade(20.0), fade(80.0), fade(150.0));
-            let ink = if share > 0.35 { "#fff" } else { "#1d2127" };
-            let words = if sum == 0 { "–".to_owned() } else { format!("{:.1}", 100.0 * share) };
-            let _ = write!(
-                html,
-                "<td style=\"background:#{r:02x}{g:02x}{b:02x};color:{ink}\">{words}</td>"
-            );
-        }
-        html.push_str("</tr>\n");
-    }
-    html.push_str(
-        "</tbody></table></div><p class=\"faint\">Rows are the reference, columns the \
-                   prediction; each row adds up to 100.</p>",
-    );
-    html
 }
 
 /// Every case of every run, worst first.
