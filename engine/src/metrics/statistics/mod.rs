@@ -1,7 +1,7 @@
 //! How sure a mean is, and whether two runs differ by more than chance.
 //!
-//! [`bootstrap`] answers percentile intervals of anything that is computed over cases;
-//! [`signed_rank`] is Wilcoxon's test on paired differences; [`holm`] corrects several tests made
+//! [`Bootstrap`] answers percentile intervals of anything that is computed over cases;
+//! [`signed_rank()`] is Wilcoxon's test on paired differences; [`holm`] corrects several tests made
 //! at once. Which cases belong together, and what is compared, is left to the caller.
 
 mod bootstrap;
