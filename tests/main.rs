@@ -23,6 +23,7 @@ mod cli {
     mod import;
     mod info;
     mod networks;
+    mod plan;
     mod predict;
     mod report;
     mod train;

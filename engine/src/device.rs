@@ -8,7 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 
 use crate::error::EngineError;
 
@@ -109,6 +109,13 @@ pub struct OpenDevice {
     pub notice: Option<String>,
 }
 
+impl OpenDevice {
+    /// Whether its convolutions gain from bf16. Our kernels for the CPU know f32 alone.
+    pub fn computes_bf16(&self) -> bool {
+        self.name != CPU && self.device.supports_dtype(FloatDType::BF16)
+    }
+}
+
 impl DeviceChoice {
     /// Opens the device. A GPU that was asked for and cannot be used is replaced by
     /// the CPU, with a notice that says so.
@@ -144,8 +151,11 @@ impl DeviceChoice {
     }
 }
 
+/// What the CPU is called.
+const CPU: &str = "cpu";
+
 fn cpu(notice: Option<String>) -> OpenDevice {
-    OpenDevice { device: Device::flex(), name: "cpu".into(), notice }
+    OpenDevice { device: Device::flex(), name: CPU.into(), notice }
 }
 
 /// The first GPU that computes, else the CPU. A GPU that is there and does not

@@ -36,6 +36,7 @@ pub mod metrics;
 pub mod networks;
 pub mod nn;
 pub mod observer;
+pub mod plan;
 pub mod preprocess;
 pub mod synthetic_weights;
 pub mod tensor;

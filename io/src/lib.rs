@@ -90,7 +90,7 @@ pub use format::{
 };
 pub use geometry::{Geometry, GeometryError, GridMismatch, Spacing};
 pub use label::LabelVolume;
-pub use picture::{LabelColors, Overlay, Painting};
+pub use picture::{LabelColors, Overlay, Painting, usual_color};
 pub use read::{
     Arrived, FileInfo, Limits, PaddingInfo, ReadOptions, read_info, read_info_of, read_labels,
     read_slice, read_volume, read_volume_in_parts, read_volume_watched, read_wide_labels,

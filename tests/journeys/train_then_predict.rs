@@ -79,6 +79,13 @@ fn a_run_that_resumes_ends_as_if_it_had_not_stopped() {
     let code = child.wait_with_output().unwrap().status.code();
     assert!(matches!(code, Some(130 | 0)), "{code:?}"); // 0 where it was done before the signal
     sandbox.lamina(&format!("{train} --out stopped --resume")).exits(0);
+    let environment = std::fs::read_to_string(sandbox.path("stopped/environment.json")).unwrap();
+    let environment: serde_json::Value = serde_json::from_str(&environment).unwrap();
+    let sessions = environment["sessions"].as_array().unwrap();
+    let ends: Vec<_> = sessions.iter().map(|session| session["end"].as_str().unwrap()).collect();
+    assert!(ends == ["stopped", "finished"] || ends == ["finished"; 2], "{environment}");
+    assert_eq!(sessions[1]["command"][0], "lamina");
+    assert!(sessions[1]["seconds"].as_f64().unwrap() > 0.0);
 
     let weights = |run: &str| {
         std::fs::read(sandbox.path(&format!("{run}/bundle/weights.safetensors"))).unwrap()

@@ -145,7 +145,8 @@ fn check_all(
     checks
 }
 
-fn config_of_folder(folder: &Path) -> anyhow::Result<DatasetConfig> {
+/// The description of a folder that describes itself or has the usual folders.
+pub(super) fn config_of_folder(folder: &Path) -> anyhow::Result<DatasetConfig> {
     std::fs::metadata(folder)
         .with_context(|| format!("expected a description or a folder: {}", folder.display()))?;
     if folder.join("dataset.json").is_file() {

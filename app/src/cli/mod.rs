@@ -10,6 +10,7 @@ mod cache;
 mod check_data;
 mod compare;
 mod convert;
+mod environment;
 mod evaluate;
 mod export;
 mod fingerprint;
@@ -21,6 +22,7 @@ mod interrupt;
 mod networks;
 mod output;
 mod overlay;
+mod plan;
 mod predict;
 mod progress;
 mod report;
@@ -92,6 +94,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Compare(compare::CompareArgs),
     Report(report::ReportArgs),
+    Plan(plan::PlanArgs),
     Train(train::TrainArgs),
     Info(info::InfoArgs),
     Convert(convert::ConvertArgs),
@@ -136,6 +139,7 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
         Command::Evaluate(args) => evaluate::run(args, output),
         Command::Compare(args) => compare::run(args, output),
         Command::Report(args) => report::run(args, output),
+        Command::Plan(args) => plan::run(args, output),
         Command::Train(args) => train::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Convert(args) => convert::run(args, output),

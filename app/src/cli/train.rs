@@ -13,6 +13,7 @@ use lamina_engine::training::{Fit, RunFolder, StartWeights};
 use lamina_io::dataset::Dataset;
 
 use super::cache::CacheArgs;
+use super::environment::Environment;
 use super::interrupt::Interrupt;
 use super::output::{Outcome, Output};
 use super::progress::Progress;
@@ -92,6 +93,7 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
     }
     if let Some(epochs) = args.epochs {
         experiment.training.epochs = epochs.get();
+        experiment.training.iterations = None;
     }
     if let Some(seed) = args.seed {
         experiment.seed = seed;
@@ -128,7 +130,9 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
         cache: cache.as_ref(),
     };
     let keeper = Keeper::new(&args.out, &progress);
-    let fitted = fit.run(&keeper);
+    let environment = Environment::new(&args.out, &device.name, &keeper);
+    let fitted = fit.run(&environment);
+    environment.end(&fitted);
     progress.clear();
     match fitted {
         Ok(summary) => {

@@ -29,6 +29,17 @@ impl Graph {
         }
     }
 
+    /// What all maps of one forward take together, as a training holds them for its backward.
+    pub fn map_bytes(&self) -> u64 {
+        let constants = self.constant_ids();
+        let view = |operation: &&OperationIr| {
+            matches!(operation, OperationIr::BaseFloat(BaseOperationIr::Reshape(_)))
+        };
+        let made = self.operations.iter().filter(|operation| !view(operation));
+        let maps = made.flat_map(|operation| operation.outputs().collect::<Vec<_>>());
+        maps.filter(|tensor| !constants.contains(&tensor.id)).map(bytes).sum()
+    }
+
     /// Everything made from constants alone is a constant.
     pub(super) fn constant_ids(&self) -> BTreeSet<TensorId> {
         let mut constants: BTreeSet<_> = self.constants.keys().copied().collect();

@@ -1,6 +1,7 @@
 //! Convolution and transposed convolution.
 
 use super::kernels::{Convolution, Kernels, serve};
+use super::precision::in_precision;
 use burn::backend::Dispatch;
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -121,7 +122,9 @@ pub(crate) fn convolve(
 ) -> Tensor<4> {
     let symmetric = options.padding.iter().all(|(before, after)| before == after);
     if !(symmetric && serve(&input) && serve(&weight)) {
-        return conv2d(input, weight, bias, options);
+        return in_precision(input, weight, bias, |input, weight, bias| {
+            conv2d(input, weight, bias, options)
+        });
     }
     let [batch, in_channels, height, width] = input.dims();
     let [out_channels, group_channels, kernel_height, kernel_width] = weight.dims();
@@ -268,7 +271,9 @@ impl ConvTranspose2d {
                 self.dilation,
                 self.groups,
             );
-            return conv_transpose2d(input, weight, bias, options);
+            return in_precision(input, weight, bias, |input, weight, bias| {
+                conv_transpose2d(input, weight, bias, options)
+            });
         }
         assert_eq!(in_channels, weight_channels, "the input has as many channels as the layer");
         run(input, weight, bias, Convolution { shape, transposed: true })

@@ -10,6 +10,7 @@ mod conv;
 mod instance_norm;
 mod kernels;
 mod pool;
+mod precision;
 mod resize;
 
 pub use batch_norm::{BatchNorm2d, BatchNorm2dConfig};
@@ -17,6 +18,7 @@ pub(crate) use conv::convolve;
 pub use conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 pub use instance_norm::{InstanceNorm2d, InstanceNorm2dConfig};
 pub use pool::{MaxPool2d, MaxPool2dConfig};
+pub use precision::with_precision;
 pub use resize::interpolate_bilinear;
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use lamina_io::dataset::Case;
 
 use super::diverged::Diverged;
 use super::learner::Learner;
-use super::{Batch, Batches, Fit, Length, examples};
+use super::{Batch, Batches, Fit, Length, Precision, examples};
 use crate::error::EngineError;
 use crate::losses::Target;
 use crate::networks::Network;
+use crate::nn::with_precision;
 use crate::observer::{Event, Flow, Observer};
 use crate::synthetic_weights::splitmix64;
 
@@ -94,6 +95,11 @@ impl Fit<'_> {
         })
     }
 
+    /// Whether convolutions are computed in bf16: where that is wanted and the device can.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.experiment.training.precision == Precision::Mixed && self.device.computes_bf16()
+    }
+
     /// Loss of one batch, and the gradients of its share, one in `share`, of the step's loss.
     fn gradients(
         &self,
@@ -107,7 +113,7 @@ impl Fit<'_> {
         let classes = self.dataset.config.classes.len();
         let target = Target::new(&batch.labels, [size, height, width], classes, device);
         let input = Tensor::<4>::from_data(TensorData::new(batch.inputs.clone(), shape), device);
-        let output = network.forward_training(input);
+        let output = with_precision(self.is_mixed(), || network.forward_training(input));
         let loss = self.experiment.training.loss.forward(output, &target);
         let value: f32 = loss.clone().into_scalar();
         let shared = if share == 1.0 { loss } else { loss.div_scalar(share) };

@@ -12,7 +12,8 @@ use super::learner::{Learner, optimizer};
 use super::start::{StartWeights, check_given};
 use super::validation::mean_score;
 use super::{
-    Average, Batches, Cache, Checkpoint, Length, Progress, RunFolder, TrainingSet, initialize,
+    Average, Batches, Cache, Checkpoint, Length, Precision, Progress, RunFolder, TrainingSet,
+    initialize,
 };
 use crate::device::OpenDevice;
 use crate::error::EngineError;
@@ -107,6 +108,10 @@ impl Fit<'_> {
                 steps_per_epoch: length.steps_per_epoch,
             },
         )?;
+        if training.precision == Precision::Mixed && !self.is_mixed() {
+            let message = format!("{} trains in f32: it has no mixed precision", self.device.name);
+            tell(&recorder, &Event::Notice { message })?;
+        }
         if let Some(message) = taken {
             tell(&recorder, &Event::Notice { message })?;
         }

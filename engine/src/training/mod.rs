@@ -60,6 +60,9 @@ pub struct TrainingConfig {
     /// does not fit into memory. Batch norms still see one batch at a time.
     #[serde(skip_serializing_if = "is_single")]
     pub accumulate: usize,
+    /// In what numbers convolutions are computed.
+    #[serde(skip_serializing_if = "Precision::is_default")]
+    pub precision: Precision,
     /// Height and width of the patches that are learned from.
     pub patch: [usize; 2],
     /// Learning rate of the first step after warm-up.
@@ -115,6 +118,7 @@ impl Default for TrainingConfig {
             iterations: None,
             batch_size: 12,
             accumulate: 1,
+            precision: Precision::default(),
             patch: [256, 256],
             learning_rate: 0.01,
             head_learning_rate_factor: 1.0,
@@ -139,6 +143,25 @@ impl Default for TrainingConfig {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn is_one(factor: &f64) -> bool {
     *factor == 1.0
+}
+
+/// In what numbers a network is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Single precision throughout.
+    #[default]
+    F32,
+    /// Convolutions in bf16 where the device computes them, everything else in f32. The CPU trains
+    /// in f32 all the same, and says so.
+    Mixed,
+}
+
+impl Precision {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

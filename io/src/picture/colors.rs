@@ -69,7 +69,7 @@ impl LabelColors {
 
 /// The color of a label that has none of its own: those of PASCAL VOC, which spread the bits of
 /// the label over the highest bits of red, green and blue.
-pub(crate) fn usual_color(label: u8) -> [u8; 3] {
+pub fn usual_color(label: u8) -> [u8; 3] {
     let bit = |at: u8| label >> at & 1;
     let spread = |first: u8| {
         (0..3).filter(|n| first + 3 * n < 8).map(|n| bit(first + 3 * n) << (7 - n)).sum()

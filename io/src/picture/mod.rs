@@ -20,7 +20,7 @@ mod write;
 use std::path::Path;
 
 pub use colors::LabelColors;
-pub(crate) use colors::usual_color;
+pub use colors::usual_color;
 pub(crate) use decode::{Picture, decode};
 pub(crate) use paint::color_of;
 pub use paint::{Overlay, Painting};
