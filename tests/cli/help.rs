@@ -20,6 +20,7 @@ fn the_program_lists_its_commands() {
       evaluate     Compare predictions with references: Dice, IoU and volumes per case and class
       compare      Compare runs on the same cases: differences, their intervals and Wilcoxon's test
       report       Make one HTML file of runs: numbers with intervals, the worst cases, curves, settings
+      plan         Write an experiment for a data set, with the reason for each choice
       train        Train a network as an experiment file says
       info         Show shape, spacing, orientation, values and labels of volumes
       convert      Write an image or a label map in another format, and check what was written

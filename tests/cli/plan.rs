@@ -45,7 +45,13 @@ fn a_description_gets_its_experiment_beside_it() {
 fn what_cannot_be_planned_is_said() {
     let sandbox = Sandbox::new();
     write_tiny_experiment(&sandbox);
-    transcript!(sandbox.lamina("plan nowhere"), @"");
+    transcript!(sandbox.lamina("plan nowhere"), @r"
+    $ lamina plan nowhere
+    exit code 2
+    --- stderr
+    error: expected a description or a folder: nowhere
+      caused by: No such file or directory (os error 2)
+    ");
     let network = sandbox.lamina("plan data/tiny --network vnet").exits(2);
     assert!(network.stderr.contains("expected one of bpnet-s3-w32, "), "{network}");
     let memory = sandbox.lamina("plan data/tiny --out plans --memory-gib 0.01").exits(2);

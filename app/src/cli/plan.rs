@@ -21,9 +21,9 @@ use super::output::{Outcome, Output};
 use super::progress::Bar;
 use super::table::{Align, Table, count};
 
-/// Write an experiment for a data set from its fingerprint: spacing, sizes, intensities, class
-/// balance, memory.
+/// Write an experiment for a data set, with the reason for each choice.
 ///
+/// Decides from its fingerprint: spacing, sizes, intensities, class balance and the memory at hand.
 /// Takes what check-data takes: a description, or a folder with a dataset.json, or with images and
 /// labels in it. Writes the experiment, with the reason for each choice as a comment, and for a
 /// folder the description too.
