@@ -10,6 +10,7 @@ mod color;
 mod config;
 mod elastic;
 mod intensity;
+mod lines;
 mod spatial;
 
 pub use color::{ColorChange, ColorJitter, change_colors};

@@ -5,14 +5,18 @@
 //! decided by the [`SamplingConfig`]; moving and changing them is left to `augment`.
 
 mod cache;
+mod config;
 mod file;
+mod place;
 mod sampling;
 mod set;
 #[cfg(test)]
 mod tests;
 
 pub use cache::Cache;
-pub use sampling::{Balance, ClassWeights, SamplingConfig, Scope, Turn};
-pub(super) use sampling::{Choice, Sampler, Wish, center};
+pub use config::{Balance, ClassWeights, SamplingConfig, Scope};
+pub(super) use place::{Wish, center};
+pub use sampling::Turn;
+pub(super) use sampling::{Choice, Sampler};
 pub(super) use set::HELD_BYTES;
 pub use set::{LoadedPlanes, LoadedSlice, TrainingSet};

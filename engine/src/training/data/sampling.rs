@@ -1,131 +1,20 @@
-//! Which slices make an epoch, and where a patch is cut out of each.
+//! Which slices make an epoch, and what is to be in the middle of the patch that is cut out of each.
 //!
 //! Everything is drawn from (seed, epoch, slice), as the rest of a batch is.
 
-use ndarray::ArrayView2;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
-use super::TrainingSet;
-use crate::error::EngineError;
+use super::place::Wish;
+use super::{Balance, ClassWeights, SamplingConfig, Scope, TrainingSet};
 use crate::losses::IGNORE_LABEL;
-
-/// What is drawn more or less often than every slice once in an epoch and every place as often.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SamplingConfig {
-    /// Whether `foreground_share` is counted out in each batch, whose last patches then are on
-    /// foreground, rather than drawn for each patch; a slice without any gives way to another of
-    /// its case. nnU-Net's rule.
-    pub foreground_in_batch: bool,
-    /// Draws the class that lies in the middle of a patch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub balance: Option<Balance>,
-    /// Share of the slices without foreground that an epoch shows, each epoch others.
-    pub empty_share: f64,
-    /// Batches of an epoch, in place of those that show every slice once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batches_per_epoch: Option<usize>,
-}
-
-impl Default for SamplingConfig {
-    fn default() -> Self {
-        Self {
-            foreground_in_batch: false,
-            balance: None,
-            empty_share: 1.0,
-            batches_per_epoch: None,
-        }
-    }
-}
-
-/// Patches whose middle lies on a class that is drawn, so that rare ones are seen as well. The
-/// patch is then moved into the slice where it would reach beyond it.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Balance {
-    /// Share of the patches.
-    pub share: f64,
-    /// Among which classes one is drawn.
-    pub over: Scope,
-    /// How often each.
-    pub weights: ClassWeights,
-    /// Whether the first class is one of them: it is in streets, and is background in scans.
-    pub background: bool,
-}
-
-impl Default for Balance {
-    fn default() -> Self {
-        Self { share: 0.5, over: Scope::Set, weights: ClassWeights::Equal, background: false }
-    }
-}
-
-/// Among which classes one is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scope {
-    /// Those that the slice shows whose turn it is.
-    Slice,
-    /// Those of the whole set; the slice then is one that shows it, each as often.
-    Set,
-}
-
-/// How often a class is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClassWeights {
-    /// Each as often.
-    Equal,
-    /// By one over the root of its share of the pixels.
-    InverseSqrt,
-}
-
-impl SamplingConfig {
-    /// Whether nothing is said.
-    pub(in crate::training) fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether these settings can work.
-    ///
-    /// # Errors
-    /// [`EngineError::Config`] names the key, its value and what would be right.
-    pub fn validate(&self) -> Result<(), EngineError> {
-        let share = self.balance.map_or(0.0, |balance| balance.share);
-        for (key, value) in [("empty_share", self.empty_share), ("balance.share", share)] {
-            if !(0.0..=1.0).contains(&value) {
-                let key = format!("training.sampling.{key}");
-                return Err(EngineError::config(key, value, "expected 0 to 1"));
-            }
-        }
-        if self.batches_per_epoch == Some(0) {
-            let key = "training.sampling.batches_per_epoch";
-            return Err(EngineError::config(key, 0, "expected at least 1"));
-        }
-        Ok(())
-    }
-}
 
 /// A slice of an epoch: its place among all slices, and how often the epoch had shown all before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Turn {
     pub(super) slice: usize,
     pub(super) round: u32,
-}
-
-/// What is to be in the middle of a patch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::training) enum Wish {
-    /// Foreground, as often as `foreground_share` says.
-    Chance,
-    /// Foreground.
-    Foreground,
-    /// Whatever is there.
-    Anything,
-    /// This class.
-    Class(u8),
 }
 
 /// The slice that a patch is cut out of, and what is to be in its middle.
@@ -357,55 +246,11 @@ fn pick<'t, T>(all: &'t [T], rng: &mut impl Rng) -> Option<&'t T> {
     all.get((rng.random::<f64>() * all.len() as f64) as usize)
 }
 
-/// The pixel that comes to lie in the middle of a patch that covers `covered` pixels of the slice.
-/// Along an axis that the patch covers it is the middle of the slice.
-pub(in crate::training) fn center(
-    labels: ArrayView2<'_, u8>,
-    covered: [f64; 2],
-    wish: Wish,
-    foreground_share: f64,
-    keep_inside: bool,
-    rng: &mut impl Rng,
-) -> [f64; 2] {
-    let size: [usize; 2] = labels.dim().into();
-    let size = size.map(|size| size as f64);
-    let mut center = [0.0; 2];
-    for ((size, covered), center) in size.into_iter().zip(covered).zip(&mut center) {
-        let room = (size - covered).max(0.0);
-        *center = (size.min(covered) - 1.0) / 2.0 + rng.random::<f64>() * room;
-    }
-    let by_chance = rng.random_bool(foreground_share);
-    let choice = rng.random::<f64>();
-    let smaller = size[0] > covered[0] || size[1] > covered[1];
-    let wanted: &dyn Fn(u8) -> bool = match wish {
-        Wish::Chance if !by_chance => return center,
-        Wish::Anything => return center,
-        Wish::Chance | Wish::Foreground => &|label| label != 0 && label != IGNORE_LABEL,
-        Wish::Class(class) => &move |label| label == class,
-    };
-    if !smaller {
-        return center;
-    }
-    let count = labels.iter().filter(|label| wanted(**label)).count();
-    let nth = (choice * count as f64) as usize;
-    let found = labels.indexed_iter().filter(|(_, label)| wanted(**label)).nth(nth);
-    let Some(((row, column), _)) = found else { return center };
-    let place = [row as f64, column as f64];
-    if wish == Wish::Chance && !keep_inside {
-        return place;
-    }
-    // Into the slice again, where the patch is not larger.
-    [0, 1].map(|axis| {
-        let least = (size[axis].min(covered[axis]) - 1.0) / 2.0;
-        place[axis].clamp(least, (size[axis] - 1.0 - least).max(least))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use ndarray::{Array2, Array3, Array4};
+    use ndarray::{Array3, Array4};
 
     use super::*;
     use crate::fingerprint::CaseTraits;
@@ -521,50 +366,6 @@ mod tests {
             assert_eq!(choice.slice >= 2, place >= 8, "another slice of the case takes its place");
             let choice = sampler.choose(1, Turn { slice: 8, round: 0 }, [place, 12]);
             assert_eq!((choice.case, choice.slice), (1, 3));
-        }
-    }
-
-    #[test]
-    fn patches_lie_on_what_is_wished_for_and_within_the_slice() {
-        let mut labels = Array2::zeros([20, 30]);
-        labels[[0, 29]] = 3;
-        labels[[10, 15]] = IGNORE_LABEL;
-        let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut at =
-            |wish, covered, inside| center(labels.view(), covered, wish, 1.0, inside, &mut rng);
-        assert_eq!(at(Wish::Class(3), [8.0, 10.0], true), [3.5, 24.5]);
-        assert_eq!(at(Wish::Foreground, [8.0, 10.0], false), [3.5, 24.5]);
-        assert_eq!(at(Wish::Chance, [8.0, 10.0], false), [0.0, 29.0]);
-        assert_eq!(at(Wish::Chance, [40.0, 10.0], true), [9.5, 24.5]);
-        assert_eq!(at(Wish::Class(3), [40.0, 40.0], true), [9.5, 14.5]);
-        for _ in 0..100 {
-            let [row, column] = at(Wish::Anything, [8.0, 10.0], false);
-            assert!((3.5..=15.5).contains(&row) && (4.5..=24.5).contains(&column));
-            let [row, _] = at(Wish::Class(1), [8.0, 10.0], false);
-            assert!((3.5..=15.5).contains(&row), "there is no such class here");
-        }
-    }
-
-    #[test]
-    fn settings_that_cannot_work_are_refused() {
-        let refused = |text: &str| {
-            let config: Result<SamplingConfig, _> = toml::from_str(text);
-            config.map_or_else(
-                |error| error.to_string(),
-                |config| config.validate().unwrap_err().to_string(),
-            )
-        };
-        for (text, expected) in [
-            ("empty_share = 1.5", "training.sampling.empty_share = 1.5: expected 0 to 1"),
-            ("balance = { share = -1 }", "training.sampling.balance.share = -1: expected 0 to 1"),
-            (
-                "batches_per_epoch = 0",
-                "training.sampling.batches_per_epoch = 0: expected at least 1",
-            ),
-            ("balance = { over = \"case\" }", "unknown variant `case`, expected `slice` or `set`"),
-        ] {
-            let message = refused(text);
-            assert!(message.contains(expected), "{message}");
         }
     }
 }
