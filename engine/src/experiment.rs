@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lamina_io::dataset::DatasetConfig;
+use lamina_io::dataset::{DatasetConfig, Folds};
 use serde::{Deserialize, Serialize};
 
 use crate::augment::AugmentConfig;
@@ -26,9 +26,9 @@ pub struct Experiment {
     /// The fold that is held out, from 0.
     #[serde(default)]
     pub fold: usize,
-    /// How many folds are drawn where the data set does not fix them.
+    /// How many folds are drawn where the data set does not fix them, or `"leave_one_group_out"`.
     #[serde(default = "default_folds")]
-    pub folds: usize,
+    pub folds: Folds,
     /// Everything random is drawn from this.
     #[serde(default)]
     pub seed: u64,
@@ -56,8 +56,8 @@ fn is_default(bundle: &BundleConfig) -> bool {
     *bundle == BundleConfig::default()
 }
 
-fn default_folds() -> usize {
-    5
+fn default_folds() -> Folds {
+    Folds::Number(5)
 }
 
 impl Experiment {
@@ -82,7 +82,7 @@ impl Experiment {
     /// # Errors
     /// [`EngineError::Config`] names the key, its value and what would be right.
     pub fn validate(&self) -> Result<(), EngineError> {
-        if self.folds < 2 {
+        if matches!(self.folds, Folds::Number(0 | 1)) {
             return Err(EngineError::config("folds", self.folds, "expected at least 2 folds"));
         }
         self.network.validate()?;

@@ -316,7 +316,7 @@ fn a_single_slice_does_not_train_a_network_that_needs_two() {
         write_volume(&tiny.image(number), &volume).unwrap();
         write_labels(&tiny.labels(number), &labels).unwrap();
     }
-    let experiment = Experiment { folds: 2, fold: 0, ..bpnet() };
+    let experiment = Experiment { folds: 2.into(), fold: 0, ..bpnet() };
     let error = tiny.fit("run", &experiment, false, &Silent).unwrap_err();
     assert_eq!(
         error.to_string(),

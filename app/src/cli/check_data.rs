@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use lamina_io::atomic::write_atomically;
 use lamina_io::dataset::{
-    CaseCheck, CheckedClass, Dataset, DatasetCheck, DatasetConfig, Pairs, Problem, Spread,
+    CaseCheck, CheckedClass, Dataset, DatasetCheck, DatasetConfig, Folds, Pairs, Problem, Spread,
     check_case, guess_folders, summarize,
 };
 use rayon::prelude::*;
@@ -38,20 +38,13 @@ pub struct CheckDataArgs {
     #[arg(long, value_name = "FILE")]
     write_splits: Option<PathBuf>,
 
-    /// How many folds are drawn where no file fixes them.
-    #[arg(long, value_name = "N", default_value_t = 5, requires = "write_splits", value_parser = folds)]
-    folds: usize,
+    /// How many folds are drawn where no file fixes them, or leave_one_group_out.
+    #[arg(long, value_name = "N", default_value_t = Folds::Number(5), requires = "write_splits")]
+    folds: Folds,
 
     /// What folds are drawn from; an experiment's `seed`.
     #[arg(long, value_name = "N", default_value_t = 0, requires = "write_splits")]
     seed: u64,
-}
-
-fn folds(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(folds) if folds >= 2 => Ok(folds),
-        _ => Err("expected 2 or more folds".to_owned()),
-    }
 }
 
 /// What `--json` prints.
@@ -126,7 +119,7 @@ pub fn run(args: &CheckDataArgs, output: &Output) -> anyhow::Result<Outcome> {
 }
 
 /// Checks cases on all threads; each holds one case in memory at a time.
-fn check_all(
+pub(super) fn check_all(
     cases: &[lamina_io::dataset::Case],
     config: &DatasetConfig,
     output: &Output,

@@ -7,7 +7,7 @@ use clap::Args;
 use lamina_engine::bundle::{Manifest, write_manifest};
 use lamina_engine::fingerprint::{Fingerprint, PERCENTS, Span};
 use lamina_engine::training::fingerprint_of;
-use lamina_io::dataset::{Dataset, DatasetConfig};
+use lamina_io::dataset::{Dataset, DatasetConfig, Folds};
 use serde::Serialize;
 
 use super::output::{Outcome, Output};
@@ -32,9 +32,10 @@ pub struct FingerprintArgs {
     #[arg(long, value_name = "FOLDER", requires = "dataset")]
     data: Option<PathBuf>,
 
-    /// How many folds the experiment drew, where no file of the data set fixes them.
-    #[arg(long, value_name = "N", requires = "dataset", value_parser = clap::value_parser!(u16).range(2..))]
-    folds: Option<u16>,
+    /// How many folds the experiment drew, or leave_one_group_out, where no file of the data set
+    /// fixes them.
+    #[arg(long, value_name = "N", requires = "dataset")]
+    folds: Option<Folds>,
 }
 
 /// What `--json` prints.
@@ -94,8 +95,8 @@ fn measure(args: &FingerprintArgs, manifest: &Manifest) -> anyhow::Result<Finger
     }
     let dataset = Dataset::open(config, &data_folder(args.data.as_deref())?)?;
     let folds = match (&dataset.config.folds, args.folds) {
-        (_, Some(folds)) => folds.into(),
-        (Some(_), None) => 0, // the file knows
+        (_, Some(folds)) => folds,
+        (Some(_), None) => Folds::Number(0), // the file knows
         (None, None) => bail!(
             "expected --folds, as many as the experiment drew: no file fixes the folds of {}",
             dataset.config.name

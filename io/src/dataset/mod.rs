@@ -6,6 +6,7 @@
 mod check;
 mod decathlon;
 mod folds;
+mod groups;
 mod json;
 mod likeness;
 mod pairs;
@@ -28,10 +29,12 @@ use crate::volume::Volume;
 use folds::FixedFolds;
 
 pub use check::{CaseCheck, Problem, check_case};
-pub use folds::Sides;
+pub use folds::{Folds, Sides};
 pub use json::Layout;
 pub use pairs::{Channel, Files, Pairs, guess_folders};
-pub use summary::{CheckedClass, CheckedPart, DatasetCheck, Spread, summarize};
+pub use summary::{
+    CheckedClass, CheckedPart, DatasetCheck, LookAlike, Spread, look_alikes, summarize,
+};
 pub use values::{LabelTable, LabelValues, WideValue};
 
 /// Why a data set cannot be used.
@@ -176,6 +179,15 @@ pub struct DatasetConfig {
     /// A case's patient is its id up to the first such separator; without it, the whole id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient_separator: Option<String>,
+    /// CSV file `case,group` below `folder`, of cases or of patients: folds are drawn over groups,
+    /// such as the sites of a study, and no group is on both sides of one. Without it and a
+    /// `group_pattern`, each patient is a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<String>,
+    /// A regular expression whose first group, or else whose match, in the id of a case is the
+    /// case's group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_pattern: Option<String>,
     /// Values in label files that stand for no class: what lies there is neither learned nor
     /// measured. 255 is one too, unless it is the value of a class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -307,6 +319,7 @@ impl DatasetConfig {
         let table = if colors.is_some() { None } else { LabelTable::of(self) };
         let case = |(id, files): (String, Files)| Case {
             patient: self.patient(&id),
+            group: None,
             id,
             image: files.image.path,
             volume: files.image.volume,
@@ -327,6 +340,8 @@ pub struct Case {
     pub id: String,
     /// Whom it shows.
     pub patient: String,
+    /// The group that folds keep it in, where that is not the patient.
+    pub group: Option<String>,
     /// The image.
     pub image: PathBuf,
     /// Which volume of a file with several.
@@ -344,6 +359,11 @@ pub struct Case {
 }
 
 impl Case {
+    /// The group that folds keep it in: the patient, unless the data set says otherwise.
+    pub fn group(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.patient)
+    }
+
     /// The image.
     ///
     /// # Errors
@@ -410,6 +430,10 @@ impl Dataset {
         }
         let cases = config.cases(cases);
         let mut dataset = Self { config, folder, cases, fixed_folds: None };
+        if let Some(message) = dataset.read_groups()?.into_iter().next() {
+            let path = dataset.folder.join(dataset.config.groups.as_deref().unwrap_or_default());
+            return Err(DatasetError::Content { message, path });
+        }
         let wrong = dataset.read_folds()?;
         if let (Some(message), Some(name)) = (wrong.into_iter().next(), &dataset.config.folds) {
             return Err(DatasetError::Content { message, path: dataset.folder.join(name) });
@@ -427,7 +451,8 @@ impl Dataset {
         cases: Vec<Case>,
     ) -> Result<(Self, Vec<String>), DatasetError> {
         let mut dataset = Self { config, folder: folder.to_owned(), cases, fixed_folds: None };
-        let wrong = dataset.read_folds()?;
+        let mut wrong = dataset.read_groups()?;
+        wrong.extend(dataset.read_folds()?);
         Ok((dataset, wrong))
     }
 
@@ -444,10 +469,17 @@ impl Dataset {
     }
 
     /// Both sides of each fold, as nnU-Net's `splits_final.json` has them.
-    pub fn sides(&self, folds: usize, seed: u64) -> Vec<Sides> {
-        let (fixed, folds) = match &self.fixed_folds {
-            Some(fixed) => (fixed.clone(), fixed.last() + 1),
-            None => (folds::draw(&self.cases, folds, seed), folds),
+    pub fn sides(&self, folds: impl Into<Folds>, seed: u64) -> Vec<Sides> {
+        let (fixed, folds) = match (&self.fixed_folds, folds.into()) {
+            (Some(fixed), _) => (fixed.clone(), fixed.last() + 1),
+            (None, Folds::Number(folds)) => {
+                (folds::draw(&self.cases, Folds::Number(folds), seed), folds)
+            }
+            (None, every) => {
+                let drawn = folds::draw(&self.cases, every, seed);
+                let folds = drawn.last() + 1;
+                (drawn, folds)
+            }
         };
         let names = |side: &BTreeSet<&str>| {
             let cases = self.cases.iter().map(|case| case.id.as_str());
@@ -461,14 +493,19 @@ impl Dataset {
     ///
     /// # Errors
     /// [`DatasetError::Content`] when there is no such fold, when one side would be empty,
-    /// or when a patient would be on both sides.
-    pub fn split(&self, fold: usize, folds: usize, seed: u64) -> Result<Split, DatasetError> {
+    /// or when a patient or a group would be on both sides.
+    pub fn split(
+        &self,
+        fold: usize,
+        folds: impl Into<Folds>,
+        seed: u64,
+    ) -> Result<Split, DatasetError> {
         let refuse = |message: String| DatasetError::Content { message, path: self.folder.clone() };
         let drawn;
         let fixed = if let Some(fixed) = &self.fixed_folds {
             fixed
         } else {
-            drawn = folds::draw(&self.cases, folds, seed);
+            drawn = folds::draw(&self.cases, folds.into(), seed);
             &drawn
         };
         let [training, validation] = fixed.fold(fold).unwrap_or_default().map(|side| {
@@ -481,11 +518,17 @@ impl Dataset {
                 "expected a fold from 0 to {last} with cases in it and outside, found fold {fold}"
             )));
         }
-        let patients = |cases: &[Case]| -> BTreeSet<String> {
-            cases.iter().map(|case| case.patient.clone()).collect()
+        let both = |of: fn(&Case) -> &str| -> Option<String> {
+            let names = |cases: &[Case]| -> BTreeSet<String> {
+                cases.iter().map(|case| of(case).to_owned()).collect()
+            };
+            names(&validation).intersection(&names(&training)).next().cloned()
         };
-        if let Some(patient) = patients(&validation).intersection(&patients(&training)).next() {
+        if let Some(patient) = both(|case| &case.patient) {
             return Err(refuse(format!("patient {patient} is on both sides of fold {fold}")));
+        }
+        if let Some(group) = both(Case::group) {
+            return Err(refuse(format!("group {group} is on both sides of fold {fold}")));
         }
         Ok(Split { training, validation })
     }

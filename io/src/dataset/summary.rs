@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::check::{CaseCheck, Problem};
 use super::values::IGNORED;
@@ -228,6 +228,36 @@ fn duplicates(checks: &[CaseCheck], problems: &mut Vec<Problem>, warnings: &mut 
             ));
         }
     }
+}
+
+/// Two cases, said to be of different patients, with images that are the same or look alike.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookAlike {
+    /// One case.
+    pub case: String,
+    /// The other.
+    pub other: String,
+    /// Whether every voxel is the same.
+    pub same: bool,
+}
+
+/// All pairs of cases, said to be of different patients, that look alike.
+pub fn look_alikes(checks: &[CaseCheck]) -> Vec<LookAlike> {
+    let mut found = Vec::new();
+    for (index, check) in checks.iter().enumerate() {
+        for other in checks[..index].iter().filter(|other| other.patient != check.patient) {
+            let same = check.content.is_some() && check.content == other.content;
+            let alike = match (&check.likeness, &other.likeness) {
+                (Some(look), Some(others)) => check.shape == other.shape && look.is_like(others),
+                _ => false,
+            };
+            if same || alike {
+                let (case, other) = (other.case.clone(), check.case.clone());
+                found.push(LookAlike { case, other, same });
+            }
+        }
+    }
+    found
 }
 
 fn classes_of(checks: &[&CaseCheck], classes: &[Class]) -> Vec<CheckedClass> {
