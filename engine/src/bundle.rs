@@ -199,8 +199,14 @@ impl Manifest {
     /// format or a value that cannot work.
     pub fn read(folder: &Path) -> Result<Self, EngineError> {
         let path = folder.join(MANIFEST);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|source| EngineError::Read { path: path.clone(), source })?;
+        let text = std::fs::read_to_string(&path).map_err(|source| {
+            if crate::ensemble::is_ensemble(folder) {
+                let message = "expected a single model, found an ensemble of several: name one of \
+                               its members, or take it to `lamina predict`";
+                return EngineError::data(folder, message);
+            }
+            EngineError::Read { path: path.clone(), source }
+        })?;
         let parse = |error: toml::de::Error| EngineError::Parse {
             message: error.to_string().trim_end().to_owned(),
             path: path.clone(),

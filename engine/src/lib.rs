@@ -25,6 +25,7 @@
 pub mod augment;
 pub mod bundle;
 pub mod device;
+pub mod ensemble;
 pub mod error;
 pub mod experiment;
 pub mod fingerprint;

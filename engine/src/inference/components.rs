@@ -1,4 +1,4 @@
-//! Keeping the largest connected component, in 3D.
+//! Connected components, in 3D, and keeping the largest.
 
 use lamina_io::LabelVolume;
 use ndarray::Array3;
@@ -35,7 +35,8 @@ pub fn keep_largest_component(mut volume: LabelVolume, of: LargestComponent) -> 
     volume
 }
 
-fn keep(labels: &mut Array3<u8>, belongs: impl Fn(u8) -> bool) {
+/// Turns all but the largest component of what belongs together into background.
+pub(super) fn keep(labels: &mut Array3<u8>, belongs: impl Fn(u8) -> bool) {
     let components = components(labels, belongs);
     let Some(largest) = components.iter().map(Vec::len).max() else { return };
     let mut kept = false;
@@ -50,8 +51,27 @@ fn keep(labels: &mut Array3<u8>, belongs: impl Fn(u8) -> bool) {
     }
 }
 
-/// Voxels of each component, in the order in which the components begin in memory.
-fn components(labels: &Array3<u8>, belongs: impl Fn(u8) -> bool) -> Vec<Vec<[usize; 3]>> {
+/// Voxels of each component (26 neighbors), in the order in which the components begin in memory.
+pub(super) fn components(
+    labels: &Array3<u8>,
+    belongs: impl Fn(u8) -> bool,
+) -> Vec<Vec<[usize; 3]>> {
+    connected(labels, belongs, false)
+}
+
+/// As [`components`], of voxels that share a face (6 neighbors).
+pub(super) fn face_components(
+    labels: &Array3<u8>,
+    belongs: impl Fn(u8) -> bool,
+) -> Vec<Vec<[usize; 3]>> {
+    connected(labels, belongs, true)
+}
+
+fn connected(
+    labels: &Array3<u8>,
+    belongs: impl Fn(u8) -> bool,
+    by_faces: bool,
+) -> Vec<Vec<[usize; 3]>> {
     let (depth, height, width) = labels.dim();
     let mut seen = Array3::from_elem(labels.dim(), false);
     let mut components = Vec::new();
@@ -64,12 +84,14 @@ fn components(labels: &Array3<u8>, belongs: impl Fn(u8) -> bool) -> Vec<Vec<[usi
         let mut next = 0;
         while let Some(&[k, j, i]) = component.get(next) {
             next += 1;
-            for k in k.saturating_sub(1)..(k + 2).min(depth) {
-                for j in j.saturating_sub(1)..(j + 2).min(height) {
-                    for i in i.saturating_sub(1)..(i + 2).min(width) {
-                        if !seen[[k, j, i]] && belongs(labels[[k, j, i]]) {
-                            seen[[k, j, i]] = true;
-                            component.push([k, j, i]);
+            for z in k.saturating_sub(1)..(k + 2).min(depth) {
+                for y in j.saturating_sub(1)..(j + 2).min(height) {
+                    for x in i.saturating_sub(1)..(i + 2).min(width) {
+                        let steps = z.abs_diff(k) + y.abs_diff(j) + x.abs_diff(i);
+                        let near = !by_faces || steps == 1;
+                        if near && !seen[[z, y, x]] && belongs(labels[[z, y, x]]) {
+                            seen[[z, y, x]] = true;
+                            component.push([z, y, x]);
                         }
                     }
                 }

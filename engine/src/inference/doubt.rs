@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Voxels added to both sides of the fraction in [`Expectation::risk`], so that a slice with
 /// hardly any foreground is not alarming by a voxel or two.
-const STEADY: f64 = 16.0;
+pub(super) const STEADY: f64 = 16.0;
 
 /// From this risk on a slice counts as doubtful: the probabilities lead to expect a Dice
 /// below 0.9.
@@ -57,15 +57,23 @@ impl CaseDoubt {
     /// What slices amount to, in whatever order they come.
     pub fn of(slices: impl IntoIterator<Item = Expectation>) -> Self {
         let mut all = Expectation::default();
-        let mut doubt = Self { risk: 0.0, worst_slice_risk: 0.0, doubtful_slices: 0, slices: 0 };
-        for slice in slices {
-            let risk = slice.risk();
+        let risks = slices.into_iter().map(|slice| {
             all.add(slice);
+            slice.risk()
+        });
+        let doubt = Self::of_risks(0.0, risks);
+        Self { risk: all.risk(), ..doubt }
+    }
+
+    /// What a case of this risk, with slices of these, amounts to.
+    pub(super) fn of_risks(risk: f64, slices: impl IntoIterator<Item = f64>) -> Self {
+        let mut doubt = Self { risk, worst_slice_risk: 0.0, doubtful_slices: 0, slices: 0 };
+        for risk in slices {
             doubt.worst_slice_risk = doubt.worst_slice_risk.max(risk);
             doubt.doubtful_slices += usize::from(risk >= DOUBTFUL);
             doubt.slices += 1;
         }
-        Self { risk: all.risk(), ..doubt }
+        doubt
     }
 }
 
@@ -141,7 +149,7 @@ pub(super) fn probability(scores: ArrayView3<'_, f32>, are_logits: bool, class: 
     })
 }
 
-fn softmax(scores: &mut [f32]) {
+pub(super) fn softmax(scores: &mut [f32]) {
     let largest = scores.iter().fold(f32::NEG_INFINITY, |most, score| most.max(*score));
     let mut sum = 0.0;
     for score in scores.iter_mut() {

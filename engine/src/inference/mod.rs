@@ -1,79 +1,41 @@
 //! From a volume to labels on its own grid, slice by slice.
 //!
-//! Slices go through the network in batches; of each batch only the labels are
-//! kept, so probabilities are never held for a whole volume.
+//! Slices go through the network in batches, once or over mirrors, scales and windows
+//! (`passes`); of each batch only the labels are kept, so probabilities are never held for a
+//! whole volume.
 
+mod agreement;
+mod choose;
 mod components;
+mod config;
 mod doubt;
+mod passes;
 mod slices;
 mod tensors;
+mod tidy;
+mod tiles;
+mod together;
 
 use std::time::Instant;
 
 use lamina_io::{CaseImage, LabelVolume, Volume};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+pub use agreement::{Agreement, ClassAgreement, SliceAgreement, UncertaintyMap};
+pub use choose::{Choice, MeanDice, Trial, choose_post_processing};
 pub use components::{LargestComponent, keep_largest_component};
+pub use config::{InferenceConfig, MirrorAxis, MirrorMean};
 pub use doubt::{CaseDoubt, DOUBTFUL, Expectation, SliceDoubt};
 pub use slices::{Extras, LabeledSlice, LabeledSlices, Labeler, label_batches, label_slices};
 pub use tensors::{Answers, Wanted, answer_tensor, read_input};
+pub use tidy::{TidyOf, TidyStep, tidy};
+pub use tiles::{TileConfig, TileWeights};
+pub use together::segment_together;
 
 use crate::bundle::Model;
 use crate::error::EngineError;
 use crate::observer::{Event, Observer, Stage};
 use crate::preprocess::{Prepared, Preprocessor};
-
-/// An axis along which slices are mirrored and the answers averaged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MirrorAxis {
-    /// Left and right.
-    X,
-    /// Top and bottom.
-    Y,
-}
-
-/// How a network is used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InferenceConfig {
-    /// Probabilities are averaged over all combinations of these mirrors.
-    pub mirror_axes: Vec<MirrorAxis>,
-    /// Whether only the largest connected component is kept, and of what.
-    pub largest_component: LargestComponent,
-    /// Slices that go through the network at once.
-    pub batch_size: usize,
-}
-
-impl Default for InferenceConfig {
-    fn default() -> Self {
-        Self {
-            mirror_axes: Vec::new(),
-            largest_component: LargestComponent::default(),
-            batch_size: 8,
-        }
-    }
-}
-
-impl InferenceConfig {
-    /// Whether these settings can work.
-    ///
-    /// # Errors
-    /// [`EngineError::Config`] names the key, its value and what would be right.
-    pub fn validate(&self) -> Result<(), EngineError> {
-        if !(1..=1024).contains(&self.batch_size) {
-            let expected = "expected 1 to 1024 slices";
-            return Err(EngineError::config("inference.batch_size", self.batch_size, expected));
-        }
-        let mirrored = |axis| self.mirror_axes.iter().filter(|other| **other == axis).count();
-        if [MirrorAxis::X, MirrorAxis::Y].into_iter().any(|axis| mirrored(axis) > 1) {
-            let value = format!("{:?}", self.mirror_axes).to_lowercase();
-            let expected = "expected each axis once at most";
-            return Err(EngineError::config("inference.mirror_axes", value, expected));
-        }
-        Ok(())
-    }
-}
 
 /// How long each stage took.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
@@ -91,8 +53,15 @@ pub struct StageSeconds {
 pub struct Segmentation {
     /// A label for every voxel, on the grid that the volume came with.
     pub labels: LabelVolume,
-    /// How sure the model is, by its own softmax.
+    /// How sure the model is, by its own softmax, or the mean of several; of several, no surer than
+    /// they agree.
     pub doubt: CaseDoubt,
+    /// How far the members of an ensemble agree.
+    pub agreement: Option<Agreement>,
+    /// How uncertain each voxel is, where that was asked for: 0 to 255.
+    pub uncertainty: Option<LabelVolume>,
+    /// How often the network looked at a slice or a window of one, over the whole volume.
+    pub passes: usize,
     /// How long each stage took.
     pub seconds: StageSeconds,
 }
@@ -134,7 +103,7 @@ fn segment_with(
 ) -> Result<Segmentation, EngineError> {
     model.manifest.check_takes_volumes()?;
     let config = &model.manifest.inference;
-    let mut clock = Clock { case, observer, started: Instant::now() };
+    let mut clock = Clock::new(case, observer);
     let prepared = prepare(&Preprocessor::new(model.manifest.preprocessing.clone()))?;
     let prepare = clock.finished(Stage::Prepare);
 
@@ -143,11 +112,18 @@ fn segment_with(
     })?; // [slice, height, width]
     let infer = clock.finished(Stage::Infer);
 
-    let labels =
-        keep_largest_component(prepared.undo(found.labels.view()), config.largest_component);
+    let labels = tidy(prepared.undo(found.labels.view()), config);
     let restore = clock.finished(Stage::Restore);
     let doubt = found.doubt.unwrap_or_else(|| CaseDoubt::of([]));
-    Ok(Segmentation { labels, doubt, seconds: StageSeconds { prepare, infer, restore } })
+    let passes = prepared.len() * model.as_labeler().passes(&prepared);
+    Ok(Segmentation {
+        labels,
+        doubt,
+        agreement: None,
+        uncertainty: None,
+        passes,
+        seconds: StageSeconds { prepare, infer, restore },
+    })
 }
 
 /// Tells the observer how long each stage took.
@@ -157,7 +133,11 @@ struct Clock<'a> {
     started: Instant,
 }
 
-impl Clock<'_> {
+impl<'a> Clock<'a> {
+    fn new(case: &'a str, observer: &'a dyn Observer) -> Self {
+        Self { case, observer, started: Instant::now() }
+    }
+
     fn finished(&mut self, stage: Stage) -> f64 {
         let seconds = self.started.elapsed().as_secs_f64();
         self.started = Instant::now();

@@ -1,17 +1,17 @@
 //! Prepared slices through a network, batch by batch, to labels.
 
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::Device;
 use ndarray::{
-    Array2, Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, Zip, s,
+    Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, CowArray, Ix3, Zip,
 };
 
+use super::InferenceConfig;
 use super::doubt::{CaseDoubt, SliceDoubt, probability};
-use super::{InferenceConfig, MirrorAxis};
+use super::passes::Scores;
 use crate::error::EngineError;
 use crate::networks::{Network, NetworkConfig};
 use crate::observer::Flow;
-use crate::preprocess::{Prepared, resample_linear};
-use crate::tensor::{to_array, to_tensor};
+use crate::preprocess::{Prepared, Resampling, resample_linear};
 
 /// What labeling needs of a model.
 #[derive(Debug, Clone, Copy)]
@@ -113,28 +113,23 @@ pub fn label_batches(
     each: &mut dyn FnMut(Vec<LabeledSlice<'_>>) -> Flow,
 ) -> Result<(), EngineError> {
     let [height, width] = prepared.resampling.from;
-    let are_logits = labeler.config.mirror_axes.is_empty();
     for batch in batches {
-        let scores = labeler.scores(prepared, batch); // [batch, class, height, width]
+        let Scores { values: scores, are_logits } = labeler.scores(prepared, batch);
         let mut labels = Array3::zeros([batch.len(), height, width]);
         let mut beside: Vec<Beside> = batch.iter().map(|_| Beside::default()).collect();
         Zip::from(labels.axis_iter_mut(Axis(0)))
             .and(scores.axis_iter(Axis(0)))
             .and(ArrayViewMut1::from(&mut beside[..]))
             .par_for_each(|mut labels, scores, beside| {
-                let resampled;
-                let scores = if prepared.resampling.is_identity() {
-                    scores
-                } else {
-                    resampled = resample_linear(scores, prepared.resampling.inverse());
-                    resampled.view()
-                };
-                argmax(scores, labels.view_mut());
+                let scores = at_source(scores, prepared.resampling);
+                argmax(scores.view(), labels.view_mut());
                 if extras.doubt {
-                    beside.doubt = Some(SliceDoubt::of(scores, are_logits, labels.view()));
+                    let doubt = SliceDoubt::of(scores.view(), are_logits, labels.view());
+                    beside.doubt = Some(doubt);
                 }
-                beside.probability =
-                    extras.probability_of.map(|class| probability(scores, are_logits, class));
+                beside.probability = extras
+                    .probability_of
+                    .map(|class| probability(scores.view(), are_logits, class));
             });
         let slices = batch.iter().zip(labels.outer_iter()).zip(beside);
         let slices = slices
@@ -159,64 +154,20 @@ struct Beside {
     probability: Option<Array2<u8>>,
 }
 
-impl Labeler<'_> {
-    /// Logits of some slices, or their mean probabilities where mirrors are averaged,
-    /// without the padding: `[batch, class, height, width]` of the prepared slices.
-    fn scores(&self, prepared: &Prepared, slices: &[usize]) -> Array4<f32> {
-        let [height, width] = prepared.slice_shape();
-        let padded = [height, width].map(|size| self.architecture.padded(size));
-        let mut input = Array4::zeros([slices.len(), self.channels, padded[0], padded[1]]);
-        let mut corner = [0, 0];
-        for (&index, input) in slices.iter().zip(input.axis_iter_mut(Axis(0))) {
-            corner = prepared.write_input(index, input);
-        }
-        let scores = to_array(self.mirrored_mean(to_tensor(input, self.device)));
-        let [top, left] = corner;
-        scores.slice_move(s![.., .., top..top + height, left..left + width])
+/// Scores of a slice at the in-plane resolution of the source.
+pub(super) fn at_source(
+    scores: ArrayView3<'_, f32>,
+    resampling: Resampling,
+) -> CowArray<'_, f32, Ix3> {
+    if resampling.is_identity() {
+        scores.into()
+    } else {
+        resample_linear(scores, resampling.inverse()).into()
     }
-
-    fn mirrored_mean(&self, input: Tensor<4>) -> Tensor<4> {
-        let mirrors = combinations(&self.config.mirror_axes);
-        if let [only] = &mirrors[..]
-            && only.is_empty()
-        {
-            return self.network.forward(input);
-        }
-        let count = mirrors.len() as f64;
-        mirrors
-            .into_iter()
-            .map(|axes| {
-                let logits = self.network.forward(mirrored(input.clone(), &axes));
-                mirrored(activation::softmax(logits, 1), &axes)
-            })
-            .reduce(|sum, probabilities| sum + probabilities)
-            .expect("at least the unmirrored pass")
-            .div_scalar(count)
-    }
-}
-
-fn mirrored(tensor: Tensor<4>, axes: &[usize]) -> Tensor<4> {
-    axes.iter().fold(tensor, |tensor, &axis| tensor.flip([axis as isize]))
-}
-
-/// Every subset of the axes, the empty one first, as tensor dimensions.
-fn combinations(axes: &[MirrorAxis]) -> Vec<Vec<usize>> {
-    let dimension = |axis: MirrorAxis| match axis {
-        MirrorAxis::X => 3,
-        MirrorAxis::Y => 2,
-    };
-    axes.iter().fold(vec![Vec::new()], |subsets, &axis| {
-        let with = subsets.iter().map(|subset| {
-            let mut subset: Vec<usize> = subset.clone();
-            subset.push(dimension(axis));
-            subset
-        });
-        subsets.iter().cloned().chain(with).collect()
-    })
 }
 
 /// The class with the highest score at each pixel; the first of equals.
-fn argmax(scores: ArrayView3<'_, f32>, mut labels: ArrayViewMut2<'_, u8>) {
+pub(super) fn argmax(scores: ArrayView3<'_, f32>, mut labels: ArrayViewMut2<'_, u8>) {
     let mut best = scores.index_axis(Axis(0), 0).to_owned();
     labels.fill(0);
     for (class, scores) in scores.axis_iter(Axis(0)).enumerate().skip(1) {
@@ -241,12 +192,5 @@ mod tests {
         let mut labels = Array2::zeros([1, 2]);
         argmax(scores.view(), labels.view_mut());
         assert_eq!(labels.as_slice().unwrap(), [0, 1]);
-    }
-
-    #[test]
-    fn mirrors_combine_to_every_subset() {
-        assert_eq!(combinations(&[]), [Vec::<usize>::new()]);
-        let both = combinations(&[MirrorAxis::X, MirrorAxis::Y]);
-        assert_eq!(both, [vec![], vec![3], vec![2], vec![3, 2]]);
     }
 }

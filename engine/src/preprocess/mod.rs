@@ -14,7 +14,7 @@ mod resample;
 use lamina_io::{
     AxisOrder, CaseImage, Channels, ColorVolume, Geometry, LabelVolume, SourceHeader, Volume,
 };
-use ndarray::{Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut3, Axis, s};
+use ndarray::{Array3, Array4, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, s};
 use serde::{Deserialize, Serialize};
 
 pub use color::{ColorScale, IMAGENET, normalized, unit_samples};
@@ -240,8 +240,31 @@ impl Placement {
         slice: ArrayView2<'_, T>,
         array: ArrayViewMut3<'_, T>,
     ) {
+        self.slice_mut(index, array).assign(&slice);
+    }
+
+    /// One slice of an array on the grid of the source.
+    ///
+    /// # Shapes
+    /// - `array`: `[depth, height, width]` of the source
+    /// - output: `[height, width]` before resampling
+    pub fn slice_mut<'a, T>(
+        &self,
+        index: usize,
+        array: ArrayViewMut3<'a, T>,
+    ) -> ArrayViewMut2<'a, T> {
         let turned = self.bounds.of_mut(self.order.view(array));
-        turned.index_axis_move(Axis(0), index).assign(&slice);
+        turned.index_axis_move(Axis(0), index)
+    }
+
+    /// How many slices there are.
+    pub fn slices(&self) -> usize {
+        self.bounds.shape()[0]
+    }
+
+    /// Whether nothing was cropped away.
+    pub fn is_whole(&self) -> bool {
+        self.bounds.shape() == self.turned_shape
     }
 }
 

@@ -6,7 +6,7 @@ use lamina_io::dataset::{Class, Measure};
 use super::cases::HeldOut;
 use super::examples::{self, Candidate};
 use crate::error::EngineError;
-use crate::inference::{Labeler, keep_largest_component, label_slices};
+use crate::inference::{Labeler, label_slices, tidy};
 use crate::losses::IGNORE_LABEL;
 use crate::metrics::{ClassOverlap, OverlapCounts, Status};
 use crate::observer::{CaseDice, ClassIou, ClassScore, Event, Example, Flow, Observer};
@@ -55,8 +55,7 @@ pub fn validate(
         let seen = case.seen()?;
         let (prepared, reference) = (&seen.prepared, &seen.reference);
         let labels = label_slices(prepared, labeler, false, &|_, _| Flow::Continue)?.labels;
-        let prediction =
-            keep_largest_component(prepared.undo(labels.view()), labeler.config.largest_component);
+        let prediction = tidy(prepared.undo(labels.view()), labeler.config);
         let on_slices = |labels| prepared.prepare_labels(labels);
         candidates.push(Candidate::of(&on_slices(&prediction)?, &on_slices(reference)?));
         let overlaps = overlaps(prediction, reference);

@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
 
 mod bundles;
+mod ensembles;
 mod experiments;
+mod passes;
 #[path = "../tiny/mod.rs"]
 mod tiny;
 

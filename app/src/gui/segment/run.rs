@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use lamina_engine::bundle::Model;
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::error::EngineError;
-use lamina_engine::inference::{
-    Expectation, Extras, LargestComponent, keep_largest_component, label_batches,
-};
+use lamina_engine::inference::{Expectation, Extras, label_batches, tidy};
 use lamina_engine::observer::Flow;
 use lamina_engine::preprocess::{Placement, Prepared, Preprocessor};
 use lamina_io::Volume;
@@ -191,8 +189,7 @@ fn run(
     let prepared =
         Preprocessor::new(model.manifest.preprocessing.clone()).prepare(&request.volume)?;
     let placement = prepared.placement();
-    let tidied = request.work != Work::Probability
-        && model.manifest.inference.largest_component != LargestComponent::Off;
+    let tidied = request.work != Work::Probability && model.manifest.inference.tidies();
     let mut waiting = wanted_slices(request.work, &placement, prepared.len(), tidied);
     worker.send(SegmentEvent::Started { placement, total: waiting.len() });
 
@@ -211,10 +208,7 @@ fn run(
         one_batch(request, model, &prepared, batch, all.as_mut(), worker)?;
         size = batch_size(began.elapsed() / count.max(1) as u32, most);
     }
-    let labels = all.map(|all| {
-        let config = &model.manifest.inference;
-        keep_largest_component(prepared.undo(all.view()), config.largest_component).labels
-    });
+    let labels = all.map(|all| tidy(prepared.undo(all.view()), &model.manifest.inference).labels);
     worker.send(SegmentEvent::Finished(labels));
     Ok(())
 }
