@@ -5,29 +5,42 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 #[cfg(feature = "gui")]
 use lamina_engine::EngineError;
-use lamina_engine::bundle::{BUNDLE_FILES, Manifest};
+use lamina_engine::bundle::BUNDLE_FILES;
+#[cfg(feature = "gui")]
+use lamina_engine::bundle::Manifest;
+use lamina_engine::ensemble::{Described, ENSEMBLE};
 
 /// Names a folder of models that is looked at before all others.
 const VARIABLE: &str = "LAMINA_MODELS";
 
-/// A model's folder and what it says about itself.
+/// The folders of a model, or of several that answer together, and what they say about themselves.
 pub struct Bundle {
-    /// The folder.
-    pub folder: PathBuf,
-    /// What it says.
-    pub manifest: Manifest,
-    /// Whether the user named it.
+    /// The folders: of bundles, or of ensembles.
+    pub folders: Vec<PathBuf>,
+    /// What they say.
+    pub described: Described,
+    /// Whether the user named them.
     pub named: bool,
 }
 
-/// The model in `folder`, or the bundled one where none is named.
+impl Bundle {
+    /// The folders, for people.
+    pub fn place(&self) -> String {
+        let folders: Vec<String> =
+            self.folders.iter().map(|folder| folder.display().to_string()).collect();
+        folders.join(", ")
+    }
+}
+
+/// The models in `folders`, or the bundled one where none is named.
 ///
 /// # Errors
-/// When it cannot be read, or when there is not exactly one bundled model to take.
-pub fn choose(folder: Option<&Path>) -> anyhow::Result<Bundle> {
-    if let Some(folder) = folder {
-        let manifest = Manifest::read(folder).context("cannot use --model")?;
-        return Ok(Bundle { folder: folder.to_path_buf(), manifest, named: true });
+/// When they cannot be read or do not fit together, or when there is not exactly one bundled model
+/// to take.
+pub fn choose(folders: &[PathBuf]) -> anyhow::Result<Bundle> {
+    if !folders.is_empty() {
+        let described = Described::read(folders).context("cannot use --model")?;
+        return Ok(Bundle { folders: folders.to_vec(), described, named: true });
     }
     let places = places();
     for place in &places {
@@ -35,8 +48,10 @@ pub fn choose(folder: Option<&Path>) -> anyhow::Result<Bundle> {
         match found.as_slice() {
             [] => {}
             [folder] => {
-                let manifest = Manifest::read(folder).context("cannot use the bundled model")?;
-                return Ok(Bundle { folder: folder.clone(), manifest, named: false });
+                let folders = vec![folder.clone()];
+                let described =
+                    Described::read(&folders).context("cannot use the bundled model")?;
+                return Ok(Bundle { folders, described, named: false });
             }
             several => {
                 let names: Vec<String> =
@@ -111,12 +126,12 @@ fn usual_places() -> Vec<PathBuf> {
     places
 }
 
-/// The bundles directly in `place`, sorted.
+/// The bundles and ensembles directly in `place`, sorted.
 fn bundles_in(place: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = entries
         .map(|entry| entry.path())
-        .filter(|path| path.join("model.toml").is_file())
+        .filter(|path| ["model.toml", ENSEMBLE].iter().any(|file| path.join(file).is_file()))
         .collect();
     folders.sort();
     folders
@@ -132,8 +147,8 @@ mod tests {
         for name in ["b", "a", "empty"] {
             std::fs::create_dir(place.path().join(name)).unwrap();
         }
-        for name in ["b", "a"] {
-            std::fs::write(place.path().join(name).join("model.toml"), "").unwrap();
+        for (name, file) in [("b", "model.toml"), ("a", "ensemble.toml")] {
+            std::fs::write(place.path().join(name).join(file), "").unwrap();
         }
         assert_eq!(bundles_in(place.path()), [place.path().join("a"), place.path().join("b")]);
         assert!(bundles_in(&place.path().join("absent")).is_empty());

@@ -7,8 +7,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use lamina_engine::bundle::Model;
+use lamina_engine::ensemble::Ensemble;
 use lamina_engine::fingerprint::Doubt;
-use lamina_engine::inference::CaseDoubt;
+use lamina_engine::inference::{Agreement, CaseDoubt, InferenceConfig};
 use lamina_io::atomic::write_atomically;
 use lamina_io::{SegmentationKind, Verified, files_of};
 use serde::{Deserialize, Serialize};
@@ -31,9 +33,19 @@ pub struct Sidecar {
     pub device: String,
     /// How long each stage took.
     pub seconds: Seconds,
+    /// How often the network looked at a slice or a window of one, over the whole case; absent in
+    /// records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes: Option<usize>,
     /// How sure the model was, by its own softmax; absent in records of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<CaseDoubt>,
+    /// How far the members of an ensemble agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
+    /// The map of uncertainty beside the mask, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty: Option<UncertaintyRecord>,
     /// What was found.
     pub classes: Vec<ClassVolume>,
     /// In what the image, or what was found in it, is unlike the training cases of the model.
@@ -41,13 +53,25 @@ pub struct Sidecar {
     pub unlike_training: Vec<Doubt>,
 }
 
+/// A map of uncertainty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UncertaintyRecord {
+    /// `entropy` or `mutual_information`, 255 standing for the largest that there is.
+    pub map: String,
+    /// Hash of its file.
+    pub sha256: String,
+}
+
 /// Everything that decides what a mask looks like, up to rounding on another device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// The model's name.
     pub model: String,
-    /// Hash of its weights.
+    /// Hash of its weights; of several models, of their hashes, one a line.
     pub weights_sha256: String,
+    /// The models, where they are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberRecipe>,
     /// Hash of the input's file, or of both files of a pair, the header first.
     pub input_sha256: String,
     /// Which volume of a scan that holds several.
@@ -63,6 +87,17 @@ pub struct Recipe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<SegmentationRecipe>,
     /// How the network was used: mirrors, largest component.
+    pub inference: serde_json::Value,
+}
+
+/// A model among several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberRecipe {
+    /// Its name.
+    pub model: String,
+    /// Hash of its weights.
+    pub weights_sha256: String,
+    /// How its network was used.
     pub inference: serde_json::Value,
 }
 
@@ -122,6 +157,43 @@ pub struct ClassVolume {
     pub volume_ml: Option<f64>,
 }
 
+impl Recipe {
+    /// What decides masks that `model` makes of an input with this hash, as far as the two say.
+    ///
+    /// # Errors
+    /// When settings cannot be written as JSON, which is a mistake of ours.
+    pub fn of(model: &Ensemble, input_sha256: String) -> anyhow::Result<Self> {
+        let member = |model: &Model| {
+            Ok(MemberRecipe {
+                model: model.manifest.name.clone(),
+                weights_sha256: model.manifest.weights.sha256.clone(),
+                inference: what_decides(&model.manifest.inference)?,
+            })
+        };
+        let several = model.members.iter().filter(|_| model.members.len() > 1);
+        Ok(Self {
+            model: model.manifest.name.clone(),
+            weights_sha256: model.manifest.weights.sha256.clone(),
+            members: several.map(member).collect::<anyhow::Result<_>>()?,
+            input_sha256,
+            volume: None,
+            accepted_flaws: false,
+            values: false,
+            segmentation: None,
+            inference: what_decides(&model.manifest.inference)?,
+        })
+    }
+}
+
+/// The settings of `inference` that a mask depends on: not how many slices at once.
+fn what_decides(inference: &InferenceConfig) -> anyhow::Result<serde_json::Value> {
+    let mut settings = serde_json::to_value(inference).context("the settings are no valid JSON")?;
+    if let Some(settings) = settings.as_object_mut() {
+        settings.shift_remove("batch_size");
+    }
+    Ok(settings)
+}
+
 impl Sidecar {
     /// Reads the record at `path`; `None` where there is none that makes sense.
     pub fn read(path: &Path) -> Option<Self> {
@@ -138,6 +210,14 @@ impl Sidecar {
             out.write_all(b"\n")
         })
         .context("cannot write the record of this case")
+    }
+
+    /// Whether the map of uncertainty at `path` is complete and of this kind.
+    pub fn vouches_for_map(&self, path: &Path, map: &str) -> bool {
+        self.uncertainty.as_ref().is_some_and(|record| {
+            record.map == map
+                && files_sha256(&files_of(path)).is_ok_and(|hash| hash == record.sha256)
+        })
     }
 
     /// Whether `mask` is complete and was made by `recipe`.
@@ -171,6 +251,7 @@ mod tests {
             recipe: Recipe {
                 model: "m".to_owned(),
                 weights_sha256: "w".to_owned(),
+                members: Vec::new(),
                 input_sha256: "i".to_owned(),
                 volume: None,
                 accepted_flaws: false,
@@ -185,12 +266,15 @@ mod tests {
             lamina_version: "0".to_owned(),
             device: "cpu".to_owned(),
             seconds: Seconds { read: 0.5, ..Seconds::default() },
+            passes: Some(4),
             doubt: Some(CaseDoubt {
                 risk: 0.125,
                 worst_slice_risk: 0.5,
                 doubtful_slices: 1,
                 slices: 2,
             }),
+            agreement: None,
+            uncertainty: None,
             classes: vec![ClassVolume {
                 label: 1,
                 name: "x".to_owned(),
@@ -222,7 +306,7 @@ mod tests {
     fn a_record_without_doubt_is_one_of_an_older_version() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
-        let older = Sidecar { doubt: None, unlike_training: Vec::new(), ..sidecar() };
+        let older = Sidecar { doubt: None, passes: None, unlike_training: Vec::new(), ..sidecar() };
         older.write(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(!text.contains("doubt") && !text.contains("unlike"), "{text}");

@@ -6,17 +6,17 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use lamina_engine::EngineError;
-use lamina_engine::bundle::Model;
+use lamina_engine::ensemble::Ensemble;
 use lamina_engine::fingerprint::Doubt;
-use lamina_engine::inference::{InferenceConfig, segment_image};
+use lamina_engine::inference::{Segmentation as Segmented, segment_together};
 use lamina_engine::metrics::{CaseReport, ClassReport, Comparison, Report, failed_case};
 use lamina_engine::observer::{Event, Observer};
 use lamina_io::atomic::write_atomically;
 use lamina_io::dataset::LabelValues;
 use lamina_io::{
     CaseImage, DicomScan, LabelVolume, Modality, ReadOptions, Segmentation, Verified, VolumeError,
-    export_labels_in, export_segmentation, files_of, files_read, read_image, read_labels,
-    read_segmentation,
+    export_labels, export_labels_in, export_segmentation, files_of, files_read, read_image,
+    read_labels, read_segmentation,
 };
 
 use super::plan::Job;
@@ -26,7 +26,7 @@ use crate::cli::bundles::Bundle;
 use crate::cli::output::{Output, error_line};
 use crate::cli::progress::Progress;
 use crate::cli::sidecar::{
-    ClassVolume, Recipe, Seconds, SegmentationRecipe, Sidecar, files_sha256,
+    ClassVolume, Recipe, Seconds, SegmentationRecipe, Sidecar, UncertaintyRecord, files_sha256,
 };
 use crate::cli::table::number;
 use crate::cli::volumes::{Row, without_paths};
@@ -38,7 +38,7 @@ pub(super) struct Run<'a> {
     pub(super) args: &'a PredictArgs,
     pub(super) output: &'a Output,
     pub(super) bundle: Bundle,
-    pub(super) model: Model,
+    pub(super) model: Ensemble,
     pub(super) classes: Vec<ModelClass>,
     /// What is written beside the labels, where masks are DICOM segmentations.
     pub(super) segmentation: Option<Segmentation>,
@@ -92,7 +92,7 @@ impl Run<'_> {
         let prediction = Prediction {
             model: ModelName {
                 name: self.model.manifest.name.clone(),
-                folder: self.bundle.folder.clone(),
+                folder: self.bundle.place().into(),
                 weights_sha256: self.model.manifest.weights.sha256.clone(),
             },
             device: self.device.clone(),
@@ -104,20 +104,25 @@ impl Run<'_> {
 
     /// The mask of a case: made now, or by an earlier run that agrees in everything.
     fn mask_of(&self, job: &Job) -> anyhow::Result<Finished> {
+        let input_sha256 = files_sha256(&files_read(&job.input, &self.reading()))
+            .with_context(|| format!("cannot read: {}", job.input.display()))?;
         let recipe = Recipe {
-            model: self.model.manifest.name.clone(),
-            weights_sha256: self.model.manifest.weights.sha256.clone(),
-            input_sha256: files_sha256(&files_read(&job.input, &self.reading()))
-                .with_context(|| format!("cannot read: {}", job.input.display()))?,
             volume: self.args.volume,
             accepted_flaws: self.args.series.accept_flaws,
             values: self.values.is_some(),
             segmentation: self.segmentation_recipe()?,
-            inference: what_decides(&self.model.manifest.inference)?,
+            ..Recipe::of(&self.model, input_sha256)?
         };
         if job.mask.exists() && !self.args.overwrite {
             let record = Sidecar::read(&job.sidecar);
-            if let Some(record) = record.filter(|record| record.vouches_for(&job.mask, &recipe)) {
+            let record = record.filter(|record| record.vouches_for(&job.mask, &recipe));
+            if let (Some(record), Some(path), Some(map)) =
+                (&record, &job.uncertainty, self.args.uncertainty)
+                && !record.vouches_for_map(path, map.as_str())
+            {
+                return self.segment(job, recipe); // the mask is the same, and the map was not asked for
+            }
+            if let Some(record) = record {
                 let labels = match self.scan(job)? {
                     Some(scan) => read_segmentation(&job.mask, &scan),
                     None => self.read_mask(&job.mask),
@@ -222,7 +227,8 @@ impl Run<'_> {
         let read = started.elapsed().as_secs_f64();
         self.refuse_other_modality(&image, job)?;
 
-        let segmentation = segment_image(&job.case, &image, &self.model, &self.progress)
+        let map = self.args.uncertainty.map(super::Uncertainty::map);
+        let segmentation = segment_together(&job.case, &image, &self.model, map, &self.progress)
             .with_context(|| format!("cannot segment: {}", job.input.display()))?;
 
         let started = Instant::now();
@@ -230,6 +236,7 @@ impl Run<'_> {
             std::fs::remove_file(&job.sidecar)
                 .context("cannot remove the record of an earlier run")?;
         }
+        let uncertainty = self.write_map(job, &segmentation)?;
         let verified = self.write_mask(job, &segmentation.labels, scan.as_ref())?;
         let took = segmentation.seconds;
         let seconds = Seconds {
@@ -248,7 +255,10 @@ impl Run<'_> {
             lamina_version: env!("CARGO_PKG_VERSION").to_owned(),
             device: self.device.clone(),
             seconds,
+            passes: Some(segmentation.passes),
             doubt: Some(segmentation.doubt),
+            agreement: segmentation.agreement,
+            uncertainty,
             unlike_training: self.unlike_training(&image, &classes),
             classes,
         };
@@ -266,14 +276,25 @@ impl Run<'_> {
         })
     }
 
+    /// Writes how uncertain each voxel is, where that was asked for.
+    fn write_map(&self, job: &Job, found: &Segmented) -> anyhow::Result<Option<UncertaintyRecord>> {
+        let (Some(path), Some(map), Some(values)) =
+            (&job.uncertainty, self.args.uncertainty, &found.uncertainty)
+        else {
+            return Ok(None);
+        };
+        export_labels(path, values).context("cannot write the map of uncertainty")?;
+        let sha256 = files_sha256(&files_of(path)).context("cannot read the map back")?;
+        Ok(Some(UncertaintyRecord { map: map.as_str().to_owned(), sha256 }))
+    }
+
     /// In what the image, and what was found in it, is unlike the training cases.
     fn unlike_training(&self, image: &CaseImage, classes: &[ClassVolume]) -> Vec<Doubt> {
-        let manifest = &self.model.manifest;
-        let mut doubts = manifest.doubts_about_image(image);
+        let mut doubts = self.model.doubts_about(image);
         let found: Option<BTreeMap<u8, f64>> =
             classes.iter().map(|class| Some((class.label, class.volume_ml?))).collect();
-        if let (Some(found), Some(fingerprint)) = (found, &manifest.fingerprint) {
-            doubts.extend(fingerprint.doubts_about_found(&found));
+        if let Some(found) = found {
+            doubts.extend(self.model.doubts_about_found(&found));
         }
         doubts
     }
@@ -308,6 +329,7 @@ impl Run<'_> {
             status: CaseStatus::Failed,
             input: job.input.clone(),
             mask: None,
+            uncertainty: None,
             montage: None,
             report: None,
             seconds: None,
@@ -330,6 +352,7 @@ impl Run<'_> {
         result.status =
             if finished.seconds.is_some() { CaseStatus::Done } else { CaseStatus::Skipped };
         result.mask = Some(job.mask.clone());
+        result.uncertainty.clone_from(&job.uncertainty);
         result.seconds = finished.seconds;
         result.unlike_training.clone_from(&finished.unlike_training);
 
@@ -472,13 +495,4 @@ impl Run<'_> {
             }
         }
     }
-}
-
-/// The settings of `inference` that a mask depends on: not how many slices at once.
-fn what_decides(inference: &InferenceConfig) -> anyhow::Result<serde_json::Value> {
-    let mut settings = serde_json::to_value(inference).context("the settings are no valid JSON")?;
-    if let Some(settings) = settings.as_object_mut() {
-        settings.shift_remove("batch_size");
-    }
-    Ok(settings)
 }

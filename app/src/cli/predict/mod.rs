@@ -5,6 +5,7 @@
 
 mod cases;
 mod pages;
+mod passes;
 mod plan;
 mod report;
 
@@ -12,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use lamina_engine::bundle::Model;
 use lamina_engine::device::DeviceChoice;
-use lamina_engine::inference::LargestComponent;
+use lamina_engine::ensemble::Ensemble;
+use lamina_engine::inference::{InferenceConfig, LargestComponent, UncertaintyMap};
 use lamina_io::SegmentationKind;
 use lamina_io::dataset::LabelValues;
 
@@ -27,6 +28,8 @@ use super::segments;
 use super::table::count;
 use super::volumes;
 use cases::Run;
+use passes::PassesArgs;
+pub(super) use plan::mask_name;
 use plan::plan;
 use report::human;
 
@@ -52,9 +55,10 @@ pub struct PredictArgs {
     #[arg(long, value_name = "JSON", requires = "format")]
     segments: Option<PathBuf>,
 
-    /// The model; the bundled one unless given.
+    /// The model, or an ensemble; given several times, the mean of their probabilities. The bundled
+    /// one unless given.
     #[arg(long, value_name = "FOLDER")]
-    model: Option<PathBuf>,
+    model: Vec<PathBuf>,
 
     /// auto, cpu, cuda[:N] or wgpu[:N].
     #[arg(long, default_value_t = DeviceChoice::Auto)]
@@ -88,6 +92,19 @@ pub struct PredictArgs {
     #[arg(long)]
     report: bool,
 
+    /// Write how uncertain each voxel is too, CASE_uncertainty beside the mask, 0 to 255: entropy of
+    /// the mean probabilities, or mutual-information, the part of it that comes from models that
+    /// disagree. Slices are listed in the record.
+    #[arg(
+        long,
+        value_name = "KIND",
+        num_args = 0..=1,
+        default_missing_value = "entropy",
+        require_equals = true,
+        hide_possible_values = true
+    )]
+    uncertainty: Option<Uncertainty>,
+
     /// Make masks again that exist already.
     #[arg(long)]
     overwrite: bool,
@@ -99,6 +116,9 @@ pub struct PredictArgs {
     /// Slices that are computed at once; changes time and memory, not the result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     batch: Option<u16>,
+
+    #[command(flatten)]
+    passes: PassesArgs,
 }
 
 /// What a mask's name ends in, which is its format.
@@ -151,6 +171,30 @@ impl MaskFormat {
     }
 }
 
+/// What is written of each voxel beside the mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Uncertainty {
+    Entropy,
+    MutualInformation,
+}
+
+impl Uncertainty {
+    fn map(self) -> UncertaintyMap {
+        match self {
+            Self::Entropy => UncertaintyMap::Entropy,
+            Self::MutualInformation => UncertaintyMap::MutualInformation,
+        }
+    }
+
+    /// As the record says it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Entropy => "entropy",
+            Self::MutualInformation => "mutual_information",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Switch {
     On,
@@ -188,14 +232,20 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
             output.note(format!("no reference for {}: it is not scored", job.case));
         }
     }
-    let bundle = bundles::choose(args.model.as_deref())?;
-    bundle.manifest.check_takes_volumes().context("cannot use this model")?;
+    let bundle = bundles::choose(&args.model)?;
+    for (_, manifest) in &bundle.described.members {
+        manifest.check_takes_volumes().context("cannot use this model")?;
+    }
+    let members = bundle.described.members.len();
+    if args.uncertainty == Some(Uncertainty::MutualInformation) && members == 1 {
+        bail!("expected several models for --uncertainty=mutual-information, found one");
+    }
     let device = args.device.open();
     if let Some(notice) = &device.notice {
         output.note(notice);
     }
-    let mut model = Model::load(&bundle.folder, &device).context("cannot use this model")?;
-    configure(&mut model, args)?;
+    let mut model = Ensemble::load(&bundle.described, &device).context("cannot use this model")?;
+    model.configure(|inference| configure(inference, args))?;
     let segmentation = match args.format.and_then(MaskFormat::segmentation) {
         Some(kind) => Some(segments::of_model(&model.manifest, kind, args.segments.as_deref())?),
         None if args.segments.is_some() => {
@@ -210,8 +260,12 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
         None
     };
     prepare_folder(&args.out)?;
-    let which = if bundle.named { "model" } else { "bundled model" };
-    let (name, place) = (&bundle.manifest.name, bundle.folder.display());
+    let which = match (members, bundle.named) {
+        (1, true) => "model".to_owned(),
+        (1, false) => "bundled model".to_owned(),
+        (members, _) => format!("{members} models,"),
+    };
+    let (name, place) = (&model.manifest.name, bundle.place());
     output.note(format!(
         "{which} {name} on {}, {}: {place}",
         device.name,
@@ -242,9 +296,8 @@ pub fn run(args: &PredictArgs, output: &Output) -> anyhow::Result<Outcome> {
     Ok(if failed { Outcome::SomeFailed } else { Outcome::Done })
 }
 
-/// Changes how the model is used where the user asks for it.
-fn configure(model: &mut Model, args: &PredictArgs) -> anyhow::Result<()> {
-    let inference = &mut model.manifest.inference;
+/// Changes how a model is used where the user asks for it.
+fn configure(inference: &mut InferenceConfig, args: &PredictArgs) {
     match args.largest_component {
         Some(Switch::On) => inference.largest_component = LargestComponent::EachClass,
         Some(Switch::Off) => inference.largest_component = LargestComponent::Off,
@@ -253,7 +306,7 @@ fn configure(model: &mut Model, args: &PredictArgs) -> anyhow::Result<()> {
     if let Some(batch) = args.batch {
         inference.batch_size = batch.into();
     }
-    Ok(inference.validate()?)
+    args.passes.configure(inference);
 }
 
 /// One class that the model tells apart from the background.
@@ -265,7 +318,7 @@ struct ModelClass {
 }
 
 /// The classes of a model but the background; a label is a class's place in the list.
-fn foreground(model: &Model) -> Vec<ModelClass> {
+fn foreground(model: &Ensemble) -> Vec<ModelClass> {
     let class = |(label, class): (u8, &lamina_io::dataset::Class)| ModelClass {
         label,
         name: class.name.clone(),

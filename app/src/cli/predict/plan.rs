@@ -16,6 +16,8 @@ pub(super) struct Job {
     pub(super) input: PathBuf,
     pub(super) mask: PathBuf,
     pub(super) sidecar: PathBuf,
+    /// How uncertain each voxel is, where that is asked for.
+    pub(super) uncertainty: Option<PathBuf>,
     pub(super) montage: PathBuf,
     pub(super) report: PathBuf,
     pub(super) reference: Option<PathBuf>,
@@ -59,12 +61,14 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
             None if case == name => mask_name(path, case),
             None => format!("{case}.nii.gz").into(),
         });
+        let uncertainty = args.uncertainty.map(|_| uncertainty_of(&mask, case));
         let is_png = mask.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
         let montage = if is_png { format!("{case}_montage.png") } else { format!("{case}.png") };
         jobs.push(Job {
             case: case.clone(),
             input: path.clone(),
             mask,
+            uncertainty,
             sidecar: args.out.join(format!("{case}.json")),
             montage: args.out.join(montage),
             report: args.out.join(format!("{case}.html")),
@@ -75,8 +79,18 @@ pub(super) fn plan(inputs: &[Input], args: &PredictArgs) -> anyhow::Result<Vec<J
     Ok(jobs)
 }
 
+/// Beside the mask and in its format; that of DICOM holds labels alone.
+fn uncertainty_of(mask: &Path, case: &str) -> PathBuf {
+    let name = mask.file_name().unwrap_or_default().to_string_lossy();
+    let ending = match name.strip_prefix(case) {
+        Some(ending) if !ending.eq_ignore_ascii_case(".dcm") => ending,
+        _ => ".nii.gz",
+    };
+    mask.with_file_name(format!("{case}_uncertainty{ending}"))
+}
+
 /// The input's own name where masks can be written in its format.
-fn mask_name(input: &Path, case: &str) -> PathBuf {
+pub(in crate::cli) fn mask_name(input: &Path, case: &str) -> PathBuf {
     let name = input.file_name().unwrap_or_default();
     let lower = name.to_string_lossy().to_lowercase();
     if input.is_dir() {
@@ -109,7 +123,8 @@ fn refuse_to_overwrite_sources(
     }
     let written = jobs.iter().flat_map(|job| {
         let masks = output_files(&job.mask).into_iter();
-        masks.chain([job.sidecar.clone(), job.montage.clone(), job.report.clone()])
+        let maps = job.uncertainty.iter().flat_map(|path| output_files(path));
+        masks.chain(maps).chain([job.sidecar.clone(), job.montage.clone(), job.report.clone()])
     });
     for written in written {
         if let Some(source) = absolute(&written).and_then(|absolute| sources.get(&absolute)) {
@@ -125,6 +140,14 @@ fn refuse_to_overwrite_sources(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_of_uncertainty_is_named_after_its_mask() {
+        let name = |mask: &str| uncertainty_of(Path::new(mask), "a").display().to_string();
+        assert_eq!(name("out/a.nii.gz"), "out/a_uncertainty.nii.gz");
+        assert_eq!(name("out/a.PNG"), "out/a_uncertainty.PNG");
+        assert_eq!(name("out/a.dcm"), "out/a_uncertainty.nii.gz");
+    }
 
     #[test]
     fn a_mask_is_named_after_its_input() {

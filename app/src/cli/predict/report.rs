@@ -61,6 +61,8 @@ pub(super) struct CaseResult {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_option")]
     pub(super) mask: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_option")]
+    pub(super) uncertainty: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_option")]
     pub(super) montage: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy_option")]
     pub(super) report: Option<PathBuf>,
@@ -109,10 +111,12 @@ pub(super) fn human(prediction: &Prediction) -> String {
         lines.push(table(prediction, first, &done).render());
         let files = done.iter().flat_map(|case| {
             let mask = case.mask.iter().map(|mask| format!("mask     {}", mask.display()));
+            let map = case.uncertainty.iter();
+            let map = map.map(|path| format!("map      {}", path.display()));
             let montage =
                 case.montage.iter().map(|montage| format!("montage  {}", montage.display()));
             let report = case.report.iter().map(|report| format!("report   {}", report.display()));
-            mask.chain(montage).chain(report)
+            mask.chain(map).chain(montage).chain(report)
         });
         let shown = if done.len() > SHOWN { SHOWN } else { done.len() };
         let per_case = files.clone().count() / done.len();

@@ -161,8 +161,9 @@ fn cases_of(files: &[PathBuf], stopped: &dyn Fn() -> bool) -> BTreeMap<String, C
         cases.insert(record.case, case);
     }
     for (name, mask) in masks {
-        // Montages lie beside masks that are pictures themselves.
-        if !(recorded && name.ends_with("_montage")) {
+        // Montages lie beside masks that are pictures themselves, maps of uncertainty beside any.
+        let beside = ["_montage", "_uncertainty"].iter().any(|ending| name.ends_with(ending));
+        if !(recorded && beside) {
             cases.insert(name.clone(), bare(name, mask));
         }
     }
