@@ -15,6 +15,7 @@ mod cli {
     mod check_data;
     mod compare;
     mod convert;
+    mod ensembles;
     mod errors;
     mod evaluate;
     mod export;
@@ -31,6 +32,7 @@ mod cli {
 mod journeys {
     mod cache;
     mod color;
+    mod cross_validation;
     mod dicom;
     pub mod privacy;
     mod real_dicom;

@@ -22,6 +22,7 @@ fn the_program_lists_its_commands() {
       report       Make one HTML file of runs: numbers with intervals, the worst cases, curves, settings
       plan         Write an experiment for a data set, with the reason for each choice
       train        Train a network as an experiment file says
+      cv           Cross-validate an experiment: train every fold, and gather them
       info         Show shape, spacing, orientation, values and labels of volumes
       convert      Write an image or a label map in another format, and check what was written
       overlay      Draw a mask over its image: a PNG of one slice, or a TIFF with a page for each
@@ -83,7 +84,8 @@ fn predict_explains_its_options() {
           --segments <JSON>             Names, colors and codes of the segments of a DICOM segmentation:
                                         JSON as dcmqi takes it; those of the model's classes unless
                                         given
-          --model <FOLDER>              The model; the bundled one unless given
+          --model <FOLDER>              The model, or an ensemble; given several times, the mean of
+                                        their probabilities. The bundled one unless given
           --device <DEVICE>             auto, cpu, cuda[:N] or wgpu[:N] [default: auto]
           --volume <N>                  Which volume of a scan that holds several, from 0
           --series <N|KEY|UID>          Which DICOM series: its number or key in the list of `info`, or
@@ -104,12 +106,25 @@ fn predict_explains_its_options() {
           --montage                     Draw a picture per case too: slices with outlines
           --report                      Write a page per case too (.html): volumes, outlines, how sure
                                         the model was, and the model
+          --uncertainty[=<KIND>]        Write how uncertain each voxel is too, CASE_uncertainty beside
+                                        the mask, 0 to 255: entropy of the mean probabilities, or
+                                        mutual-information, the part of it that comes from models that
+                                        disagree. Slices are listed in the record
           --overwrite                   Make masks again that exist already
           --largest-component <on|off>  Keep only the largest component of each class; as the model says
                                         unless given
           --batch <N>                   Slices that are computed at once; changes time and memory, not
                                         the result
       -h, --help                        Print help
+
+    Looking again, instead of as the model says:
+          --tta <none|x|y|flips>  Average over mirrored slices: none, x (left and right), y (top and
+                                  bottom) or flips, which is both and each: four passes for one
+          --scales <FACTOR,…>     Average over slices in these sizes, 1 being their own: 0.5,1,2. Each
+                                  costs its square
+          --tile <SIZE|none>      Look at larger slices through windows of this size, a side or
+                                  HEIGHTxWIDTH; none looks at whole slices
+          --overlap <SHARE>       Share of a window that the next one covers too
 
     Output:
           --json        Print the result as JSON on stdout; everything else goes to stderr
@@ -178,6 +193,8 @@ fn train_explains_its_options() {
           --no-cache                      Keep no prepared cases, and hold all of them in memory
           --cache-size <GB>               How large the cache may become; what was not used for longest
                                           is removed first [default: 50]
+          --no-validation                 Leave out the masks of the held-out cases and their
+                                          evaluation, the folder validation
           --threads <N>                   Use this many threads; the result does not depend on it
       -h, --help                          Print help
 

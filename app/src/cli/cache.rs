@@ -8,6 +8,9 @@ use lamina_engine::training::Cache;
 
 use super::output::Output;
 
+/// How large the cache may become unless told otherwise.
+const LARGEST_GB: u64 = 50;
+
 /// The cache of prepared cases.
 #[derive(Debug, Clone, Args)]
 pub struct CacheArgs {
@@ -21,11 +24,20 @@ pub struct CacheArgs {
     no_cache: bool,
 
     /// How large the cache may become; what was not used for longest is removed first.
-    #[arg(long, value_name = "GB", default_value_t = 50)]
+    #[arg(long, value_name = "GB", default_value_t = LARGEST_GB)]
     cache_size: u64,
 }
 
 impl CacheArgs {
+    /// The same options again, each with its value, where they are not the usual ones.
+    pub fn options(&self) -> Vec<(&'static str, Option<String>)> {
+        let folder = self.cache.iter().map(|path| ("--cache", Some(path.display().to_string())));
+        let none = self.no_cache.then_some(("--no-cache", None));
+        let size = (self.cache_size != LARGEST_GB)
+            .then(|| ("--cache-size", Some(self.cache_size.to_string())));
+        folder.chain(none).chain(size).collect()
+    }
+
     /// The cache that is asked for; none where it is not wanted, or where nothing was named and the
     /// user's folder cannot be written.
     ///

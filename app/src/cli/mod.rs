@@ -10,11 +10,13 @@ mod cache;
 mod check_data;
 mod compare;
 mod convert;
+mod cv;
 mod environment;
 mod evaluate;
 mod export;
 mod fingerprint;
 mod forward;
+mod held_out;
 mod import;
 mod info;
 mod inputs;
@@ -96,6 +98,7 @@ enum Command {
     Report(report::ReportArgs),
     Plan(plan::PlanArgs),
     Train(train::TrainArgs),
+    Cv(cv::CvArgs),
     Info(info::InfoArgs),
     Convert(convert::ConvertArgs),
     Overlay(overlay::OverlayArgs),
@@ -141,6 +144,7 @@ fn dispatch(command: &Command, output: &Output) -> anyhow::Result<Outcome> {
         Command::Report(args) => report::run(args, output),
         Command::Plan(args) => plan::run(args, output),
         Command::Train(args) => train::run(args, output),
+        Command::Cv(args) => cv::run(args, output),
         Command::Info(args) => info::run(args, output),
         Command::Convert(args) => convert::run(args, output),
         Command::Overlay(args) => overlay::run(args, output),

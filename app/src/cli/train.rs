@@ -14,10 +14,14 @@ use lamina_io::dataset::Dataset;
 
 use super::cache::CacheArgs;
 use super::environment::Environment;
+use super::held_out::HeldOut;
 use super::interrupt::Interrupt;
 use super::output::{Outcome, Output};
 use super::progress::Progress;
 use crate::run::Keeper;
+
+/// The folder of a run that holds the masks of its held-out cases.
+pub(super) const VALIDATION: &str = "validation";
 
 /// Train a network as an experiment file says.
 #[derive(Debug, Args)]
@@ -70,6 +74,10 @@ pub struct TrainArgs {
 
     #[command(flatten)]
     cache: CacheArgs,
+
+    /// Leave out the masks of the held-out cases and their evaluation, the folder validation.
+    #[arg(long)]
+    no_validation: bool,
 
     /// Use this many threads; the result does not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -136,8 +144,13 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
     progress.clear();
     match fitted {
         Ok(summary) => {
+            let outcome = if args.no_validation {
+                Ok(Outcome::Done)
+            } else {
+                validate(&fit, &progress, output)
+            };
             output.result(&summary, |_| String::new())?;
-            Ok(Outcome::Done)
+            outcome
         }
         Err(EngineError::Stopped) => {
             output.note("stopped; the same command with --resume goes on from here");
@@ -152,6 +165,28 @@ fn minutes(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(minutes) if (0.0..=1e6).contains(&minutes) => Ok(minutes),
         _ => Err(format!("expected a number of minutes, found {text:?}")),
+    }
+}
+
+/// Leaves the masks of the held-out cases by the bundle that came out.
+fn validate(fit: &Fit<'_>, progress: &Progress<'_>, output: &Output) -> anyhow::Result<Outcome> {
+    let Experiment { fold, folds, seed, .. } = fit.experiment;
+    let held_out = fit.dataset.split(*fold, *folds, *seed)?.validation;
+    let masks = HeldOut {
+        dataset: &fit.dataset.config,
+        folder: &fit.run.path().join(VALIDATION),
+        device: fit.device,
+        output,
+        progress,
+    };
+    match masks.write(fit.run.bundle(), &held_out) {
+        Ok(report) if report.summary.n_failed > 0 => Ok(Outcome::SomeFailed),
+        Ok(_) => Ok(Outcome::Done),
+        Err(error) if matches!(error.downcast_ref(), Some(EngineError::Stopped)) => {
+            output.note("stopped; the same command with --resume goes on from here");
+            Ok(Outcome::Interrupted)
+        }
+        Err(error) => Err(error.context("trained, but the held-out cases have no masks")),
     }
 }
 
