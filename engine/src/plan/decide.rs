@@ -76,7 +76,7 @@ pub fn plan(facts: &DataFacts, wish: &Wish) -> Result<Planned, EngineError> {
     let experiment = Experiment {
         dataset: wish.dataset.clone(),
         fold: 0,
-        folds: wish.folds,
+        folds: wish.folds.into(),
         seed: wish.seed,
         network,
         preprocessing,

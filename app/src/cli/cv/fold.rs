@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Cv;
 use super::plan::{Plan, fold_folder, is_done, is_trained, lock_file};
+use crate::cli::environment::Environment;
 use crate::cli::held_out::{HeldOut, write_json};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::output::error_line;
@@ -116,7 +117,10 @@ impl Cv<'_> {
                 checkpoint_every: CHECKPOINT_EVERY,
                 cache: self.cache.as_ref(),
             };
-            let fitted = fit.run(&Keeper::new(folder, &progress));
+            let keeper = Keeper::new(folder, &progress);
+            let environment = Environment::new(folder, &device.name, &keeper);
+            let fitted = fit.run(&environment);
+            environment.end(&fitted);
             progress.clear();
             fitted?;
         }
