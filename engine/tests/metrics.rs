@@ -65,7 +65,7 @@ fn a_mean_cannot_rise_by_finding_less() {
     let mut nothing = reference.clone();
     nothing.labels.fill(0);
     let missed = evaluate_case(&nothing, &reference, &[1]).unwrap();
-    let case = |name: &str, classes| CaseReport { case: name.to_owned(), classes, error: None };
+    let case = |name: &str, classes| CaseReport::new(name, classes);
     let mean = |second| {
         let cases = vec![case("a", close.clone()), case("b", second)];
         Report::new(cases, &BTreeMap::new()).summary.foreground.dice.unwrap()

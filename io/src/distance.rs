@@ -115,7 +115,8 @@ impl Envelope {
                 on += 1;
             }
             let center = self.centers[on];
-            put(index, (here - center as f64 * step).powi(2) + heights[center]);
+            // In whole steps: three of 0.6 mm are not 1.8 and a bit.
+            put(index, (index.abs_diff(center) as f64 * step).powi(2) + heights[center]);
         }
     }
 }

@@ -17,7 +17,7 @@ fn the_program_lists_its_commands() {
 
     Commands:
       predict      Segment scans: one mask per file, on the grid of the file
-      evaluate     Compare predictions with references: Dice, IoU and volumes per case and class
+      evaluate     Compare predictions with references: Dice, IoU, volumes, distances per case and class
       compare      Compare runs on the same cases: differences, their intervals and Wilcoxon's test
       report       Make one HTML file of runs: numbers with intervals, the worst cases, curves, settings
       plan         Write an experiment for a data set, with the reason for each choice
@@ -139,27 +139,91 @@ fn evaluate_explains_its_options() {
     $ lamina evaluate --help
     exit code 0
     --- stdout
-    Compare predictions with references: Dice, IoU and volumes per case and class
+    Compare predictions with references: Dice, IoU, volumes, distances per case and class
 
     Usage: lamina evaluate [OPTIONS] --prediction <PATH> --reference <PATH>
 
     Options:
-          --prediction <PATH>           A predicted mask, or a folder of them
-          --reference <PATH>            The reference mask, or a folder of them; paired by file name
-          --labels <LABEL,…>            The classes to score; all labels that occur, unless given
-          --label-names <LABEL=NAME,…>  What the classes are called: 1=anterior,2=posterior
-          --model <FOLDER>              Take classes and their names from this model
-          --surface                     Measure distances between surfaces too: HD95 and ASSD in mm, and
-                                        surface Dice
-          --tolerance-mm <MM>           How far apart two surfaces may lie and still count as equal for
-                                        surface Dice [default: 1]
-          --csv <FILE>                  Write the scores to this table as well
-      -h, --help                        Print help
+          --prediction <PATH>
+              A predicted mask, or a folder of them
+
+          --reference <PATH>
+              The reference mask, or a folder of them; paired by file name
+
+          --labels <LABEL,…>
+              The classes to score; all labels that occur, unless given
+
+          --label-names <LABEL=NAME,…>
+              What the classes are called: 1=anterior,2=posterior
+
+          --model <FOLDER>
+              Take classes and their names from this model
+
+          --data <FILE>
+              Take classes, what is ignored, and whether to pool from this data set, a file of
+              configs/datasets
+
+          --metrics <METRIC,…>
+              What to measure: dice, iou, volume, rvd (relative volume difference), hd, hd95, assd,
+              masd, nsd (surface Dice), boundary-iou, pixels (accuracy, frequency-weighted IoU,
+              confusion matrix). Dice, IoU and volumes, unless given
+
+          --surface
+              Measure distances between surfaces too: hd95, assd and nsd
+
+          --tolerance-mm <MM,…>
+              How far apart two surfaces may lie and still count as equal for surface Dice [default: 1]
+
+          --boundary-width <WIDTH>
+              How wide the band of Boundary IoU is: a share of the diagonal, 3px (both in the plane of
+              each slice) or 2mm (in three dimensions) [default: 0.02]
+
+          --convention <NAME>
+              Whose rules and numbers: lamina, monai, nnunet, reloaded (MetricsReloaded) or deepmind
+              (surface-distance)
+              
+              [default: lamina]
+
+          --ignore <LABEL,…>
+              Labels of the reference that stand for no class: what lies there is not measured
+
+          --aggregate <HOW>
+              Measure each case by itself and average, or pool all pixels in one confusion matrix;
+              pictures in color are pooled if `--data` says they are, all else is averaged
+
+              Possible values:
+              - cases:  Each case by itself, then their mean
+              - pooled: All pixels in one confusion matrix
+
+          --csv <FILE>
+              Write the scores to this table as well
+
+          --summary <FILE>
+              Write nnU-Net's summary.json as well
+
+          --cityscapes
+              Cityscapes' official scores: class and category IoU and iIoU, of pictures of ids; the
+              reference is a folder with labelIds and instanceIds
+
+          --promise12
+              PROMISE12's numbers: Dice, HD95, mean boundary distance and volume difference of the whole
+              gland, its base and its apex, which the affine tells apart
+
+          --score-constants <FILE>
+              What a second observer reaches, for PROMISE12's score; see configs/scores/promise12.toml
+
+      -h, --help
+              Print help (see a summary with '-h')
 
     Output:
-          --json        Print the result as JSON on stdout; everything else goes to stderr
-      -q, --quiet       Say nothing on the way but problems
-      -v, --verbose...  Log more: -v for one line per operation, -vv for everything
+          --json
+              Print the result as JSON on stdout; everything else goes to stderr
+
+      -q, --quiet
+              Say nothing on the way but problems
+
+      -v, --verbose...
+              Log more: -v for one line per operation, -vv for everything
     "#);
 }
 

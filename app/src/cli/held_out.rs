@@ -136,7 +136,7 @@ impl HeldOut<'_> {
                 self.output.problem(format!("{}: {reason}", case.id));
                 let reference = case.read_labels().ok();
                 let classes = failed_case(reference.as_ref(), &self.labels());
-                CaseReport { case: case.id.clone(), classes, error: Some(reason) }
+                CaseReport::new(case.id.clone(), classes).with_error(reason)
             });
             reports.push(report);
         }
@@ -158,7 +158,8 @@ impl HeldOut<'_> {
         let compared = Comparison::of(&prediction, &reference, Some(TOLERANCE_MM))
             .map_err(|mismatch| anyhow::anyhow!("labels and image differ: {mismatch}"))?;
         let classes = compared.classes(&self.labels());
-        Ok(CaseReport { case: case.id.clone(), classes, error: None })
+        let n_voxels = Some(compared.confusion().total());
+        Ok(CaseReport { n_voxels, ..CaseReport::new(case.id.clone(), classes) })
     }
 
     /// The labels of a case: those of an earlier run that agrees in everything, or made now.

@@ -8,28 +8,57 @@
 //! invented or never predicted counts as zero. Nothing drops out of a mean
 //! without being counted.
 
+mod bits;
+mod boundary;
+mod boxes;
+pub mod cityscapes;
+mod confusion;
+mod convention;
+mod measures;
+mod nearest;
+mod nnunet;
 mod overlap;
 mod paired;
+mod pairs;
+mod promise12;
 mod report;
 mod slices;
 pub mod statistics;
+mod summary;
 mod surface;
+mod surfels;
 
+pub use boundary::BoundaryWidth;
+pub use confusion::{Confusion, ConfusionTable};
+pub use convention::Convention;
+pub use measures::{Measures, Metric};
+pub use nnunet::{CaseFiles, nnunet_summary};
 pub use overlap::{ClassOverlap, OverlapCounts, Status};
 pub use paired::{
     Loss, MeanInterval, Paired, PairedMetric, PairedRow, Pairing, PairingError, mean_intervals,
 };
-pub use report::{
-    CaseReport, ClassReport, ClassSummary, Distribution, ForegroundSummary, Report, Summary,
-    SurfaceSummary, WorstCase,
+pub use pairs::{Aggregation, Evaluated, Evaluation, Pair, evaluate_pairs};
+pub use promise12::{
+    MeanOf, Observer, Part, PartMeans, PartNumbers, Promise12Case, Promise12Report, ScoreConstants,
+    evaluate_promise12,
 };
+pub use report::{CaseReport, ClassReport, PixelClass, PixelReport, Report};
 pub use slices::SliceOverlaps;
+pub use summary::{
+    ClassSummary, Distribution, ForegroundSummary, NumberSummary, Summary, SurfaceSummary,
+    WorstCase,
+};
 pub use surface::{FarthestPoint, SurfaceDistances, compare_surfaces, surface_distances};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lamina_io::{Geometry, GridMismatch, LabelVolume};
-use ndarray::{Array3, s};
+use lamina_io::{GridMismatch, LabelVolume};
+use ndarray::s;
+
+use bits::Bits;
+use boxes::boxes;
+use convention::Unscored;
+use measures::{Frame, Measured, volume_difference};
 
 /// What comparing two label volumes found, for whichever classes are asked for later.
 ///
@@ -37,9 +66,11 @@ use ndarray::{Array3, s};
 /// the voxels of all cases do not fit into memory; these counts do.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    counts: OverlapCounts,
+    confusion: Confusion,
     voxel_ml: Option<f64>,
-    surfaces: BTreeMap<u8, (SurfaceDistances, FarthestPoint)>,
+    unit: &'static str,
+    measures: Measures,
+    measured: BTreeMap<u8, Measured>,
 }
 
 impl Comparison {
@@ -53,25 +84,44 @@ impl Comparison {
         reference: &LabelVolume,
         surface_tolerance_mm: Option<f64>,
     ) -> Result<Self, GridMismatch> {
+        // Without a spacing there are no millimeters.
+        let tolerance = surface_tolerance_mm.filter(|_| reference.geometry.spacing_mm().is_some());
+        let measures = tolerance.map_or_else(Measures::default, Measures::with_surfaces);
+        Self::measure(prediction, reference, &measures)
+    }
+
+    /// Compares `prediction` with `reference` as `measures` say.
+    ///
+    /// # Errors
+    /// The two must lie on the same grid; nothing is resampled behind the user's back.
+    pub fn measure(
+        prediction: &LabelVolume,
+        reference: &LabelVolume,
+        measures: &Measures,
+    ) -> Result<Self, GridMismatch> {
         reference.geometry.same_grid(&prediction.geometry)?;
+        let ignoring = ignoring(prediction, reference, &measures.ignored);
+        let prediction = ignoring.as_ref().unwrap_or(prediction);
+        let frame = Frame::of(&reference.geometry);
         let mut found = Self {
-            counts: OverlapCounts::of(&prediction.labels, &reference.labels),
+            confusion: Confusion::of(&prediction.labels, &reference.labels)
+                .without(&measures.ignored),
             voxel_ml: reference.geometry.voxel_volume_ml(),
-            surfaces: BTreeMap::new(),
+            unit: frame.unit(),
+            measures: measures.clone(),
+            measured: BTreeMap::new(),
         };
-        let spacing = depth_height_width(&reference.geometry);
-        if let (Some(tolerance), Some(spacing)) = (surface_tolerance_mm, spacing) {
+        if measures.look_at_shapes() {
             for (label, [k, j, i]) in boxes(&prediction.labels, &reference.labels) {
                 let crop = s![k.0..k.1, j.0..j.1, i.0..i.1];
-                let mask = |volume: &LabelVolume| volume.labels.slice(crop).mapv(|l| l == label);
-                let (prediction, reference) = (mask(prediction), mask(reference));
-                let measured = compare_surfaces(&prediction, &reference, spacing, tolerance);
-                found.surfaces.extend(measured.map(|(distances, mut farthest)| {
+                let mask = |volume: &LabelVolume| Bits::of_label(&volume.labels.slice(crop), label);
+                let mut measured = measures.measure(&mask(prediction), &mask(reference), &frame);
+                if let Some(farthest) = &mut measured.farthest {
                     for (index, from) in farthest.index.iter_mut().zip([k.0, j.0, i.0]) {
                         *index += from;
                     }
-                    (label, (distances, farthest))
-                }));
+                }
+                found.measured.insert(label, measured);
             }
         }
         Ok(found)
@@ -79,37 +129,78 @@ impl Comparison {
 
     /// The labels above zero that either side holds.
     pub fn labels(&self) -> BTreeSet<u8> {
-        let occurs = |&label: &u8| self.counts.class(label).status() != Status::BothEmpty;
-        (1..=u8::MAX).filter(occurs).collect()
+        self.confusion.labels().into_iter().filter(|&label| label > 0).collect()
+    }
+
+    /// Which label was taken for which.
+    pub fn confusion(&self) -> &Confusion {
+        &self.confusion
     }
 
     /// One report per class.
     pub fn classes(&self, classes: &[u8]) -> Vec<ClassReport> {
-        let report = |&label: &u8| ClassReport {
-            surface: self.surfaces.get(&label).map(|(distances, _)| *distances),
-            ..ClassReport::from_overlap(label, self.counts.class(label), self.voxel_ml)
-        };
-        classes.iter().map(report).collect()
+        classes.iter().map(|&label| self.class(label)).collect()
+    }
+
+    fn class(&self, label: u8) -> ClassReport {
+        let overlap = self.confusion.class(label);
+        let convention = self.measures.convention;
+        let measured = self.measured.get(&label);
+        let surface = measured.and_then(|measured| measured.surface);
+        let mut report = ClassReport::from_overlap(label, overlap, self.voxel_ml, convention);
+        let number =
+            |key: &str| {
+                let difference = volume_difference(overlap).or_else(|| {
+                    match convention.unscored(key, overlap.status()) {
+                        Unscored::Value(number) => Some(number),
+                        _ => None,
+                    }
+                });
+                match key {
+                    "rvd_percent" => difference,
+                    "rvd_absolute_percent" => difference.map(f64::abs),
+                    _ => measured.and_then(|measured| measured.numbers.get(key).copied()).or_else(
+                        || match convention.unscored(key, overlap.status()) {
+                            Unscored::Value(number) => Some(number),
+                            Unscored::Infinite | Unscored::Undefined => None,
+                        },
+                    ),
+                }
+            };
+        let keys = self.measures.keys(self.unit).into_iter();
+        report.numbers = keys
+            .filter(|key| surface.is_none() || !surface::SURFACE_KEYS.contains(&key.as_str()))
+            .map(|key| {
+                let number = number(&key);
+                (key, number)
+            })
+            .collect();
+        report.surface = surface;
+        report
     }
 
     /// Where the surfaces of a label lie farthest apart, if they were measured and both exist.
     pub fn farthest(&self, label: u8) -> Option<FarthestPoint> {
-        self.surfaces.get(&label).map(|(_, farthest)| *farthest)
+        self.measured.get(&label).and_then(|measured| measured.farthest)
     }
 }
 
-/// The smallest box around each label above zero of either map: first and end along each axis.
-fn boxes(a: &Array3<u8>, b: &Array3<u8>) -> BTreeMap<u8, [(usize, usize); 3]> {
-    let mut boxes = [[(usize::MAX, 0); 3]; 256];
-    for labels in [a, b] {
-        for ((k, j, i), &label) in labels.indexed_iter().filter(|(_, label)| **label != 0) {
-            for (bound, index) in boxes[usize::from(label)].iter_mut().zip([k, j, i]) {
-                *bound = (bound.0.min(index), bound.1.max(index + 1));
-            }
+/// The prediction with the reference's labels wherever those are ignored; `None` where none are.
+fn ignoring(
+    prediction: &LabelVolume,
+    reference: &LabelVolume,
+    ignored: &BTreeSet<u8>,
+) -> Option<LabelVolume> {
+    if ignored.is_empty() {
+        return None;
+    }
+    let mut prediction = prediction.clone();
+    for (predicted, annotated) in prediction.labels.iter_mut().zip(&reference.labels) {
+        if ignored.contains(annotated) {
+            *predicted = *annotated;
         }
     }
-    let found = (0..=u8::MAX).zip(boxes).filter(|(_, bounds)| bounds[0].1 > 0);
-    found.collect()
+    Some(prediction)
 }
 
 /// Compares `prediction` with `reference` for each of `classes`.
@@ -149,13 +240,35 @@ pub fn evaluate_case(
 ///
 /// `reference` is `None` where it could not be read either.
 pub fn failed_case(reference: Option<&LabelVolume>, classes: &[u8]) -> Vec<ClassReport> {
+    failed_by(reference, classes, &Measures::default())
+}
+
+/// The same for numbers that are made otherwise than by default.
+pub fn failed_by(
+    reference: Option<&LabelVolume>,
+    classes: &[u8],
+    measures: &Measures,
+) -> Vec<ClassReport> {
     let counts = reference.map(LabelVolume::counts);
     let voxel_ml = reference.and_then(|reference| reference.geometry.voxel_volume_ml());
+    let unit = reference.map_or("mm", |reference| Frame::of(&reference.geometry).unit());
     let volume = |label| {
         let voxels = counts.as_ref()?.get(&label).copied().unwrap_or(0);
         Some(voxels as f64 * voxel_ml?)
     };
-    classes.iter().map(|&label| ClassReport::failed(label, volume(label))).collect()
+    let convention = measures.convention;
+    let number = |key: String| {
+        let number = match convention.unscored(&key, Status::Failed) {
+            Unscored::Value(number) => Some(number),
+            Unscored::Infinite | Unscored::Undefined => None,
+        };
+        (key, number)
+    };
+    let report = |&label: &u8| ClassReport {
+        numbers: measures.keys(unit).into_iter().map(number).collect(),
+        ..ClassReport::failed(label, volume(label), convention)
+    };
+    classes.iter().map(report).collect()
 }
 
 /// The labels above zero that `volume` holds, in order.
@@ -163,15 +276,10 @@ pub fn foreground_labels(volume: &LabelVolume) -> BTreeSet<u8> {
     volume.counts().into_keys().filter(|&label| label > 0).collect()
 }
 
-/// The spacing in the order of the array axes.
-fn depth_height_width(geometry: &Geometry) -> Option<[f64; 3]> {
-    let [x, y, z] = geometry.spacing_mm()?;
-    Some([z, y, x])
-}
-
 #[cfg(test)]
 mod tests {
-    use lamina_io::Affine;
+    use lamina_io::{Affine, Geometry};
+    use ndarray::Array3;
 
     use super::*;
 

@@ -41,7 +41,7 @@ impl Status {
 }
 
 /// Voxels of one class: in the prediction, in the reference, and in both.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassOverlap {
     /// Voxels that the prediction gives the class.
     pub prediction: u64,

@@ -433,7 +433,7 @@ pub fn mean_intervals(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::ClassOverlap;
+    use crate::metrics::{ClassOverlap, Convention};
 
     /// A class that has, where both hold it, as many of a hundred voxels in common as gives `dice`.
     fn class(label: u8, status: Status, dice: f64) -> ClassReport {
@@ -442,18 +442,19 @@ mod tests {
             Status::Missed => [0, 100],
             Status::False => [100, 0],
             Status::BothEmpty => [0, 0],
-            Status::Failed => return ClassReport::failed(label, None),
+            Status::Failed => return ClassReport::failed(label, None, Convention::Lamina),
         };
         let both = (dice * prediction.min(reference) as f64).round() as u64;
-        ClassReport::from_overlap(label, ClassOverlap { prediction, reference, both }, None)
+        ClassReport::from_overlap(
+            label,
+            ClassOverlap { prediction, reference, both },
+            None,
+            Convention::Lamina,
+        )
     }
 
     fn report(cases: &[(&str, Vec<ClassReport>)]) -> Report {
-        let cases = cases.iter().map(|(name, classes)| CaseReport {
-            case: (*name).to_owned(),
-            classes: classes.clone(),
-            error: None,
-        });
+        let cases = cases.iter().map(|(name, classes)| CaseReport::new(*name, classes.clone()));
         Report::new(cases.collect(), &BTreeMap::new())
     }
 

@@ -1,28 +1,24 @@
-//! Numbers per case and class, and what they amount to over all cases.
+//! Numbers per case and class, and the files that hold them.
 //!
-//! | status                     | in the mean of Dice and IoU | counted as     |
-//! |----------------------------|-----------------------------|----------------|
-//! | `scored`                   | as measured                 | `n_scored`     |
-//! | `missed`, `false`, `failed`| as 0                        | `n_missed`, …  |
-//! | `both_empty`               | no                          | `n_both_empty` |
-//!
-//! Surface distances of a `missed`, `false` or `failed` class are infinite: the
-//! median over all of them stays honest, the mean is over `n_scored` and says so.
-//! A summary over no case at all is `None`.
+//! What they amount to over cases is [`Summary`]'s. A number that does not exist is `null` in JSON
+//! and an empty cell in CSV; the status beside it says why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::confusion::{Confusion, ConfusionTable};
+use super::convention::Convention;
+use super::measures::Measures;
 use super::overlap::{ClassOverlap, Status};
-use super::surface::SurfaceDistances;
-
-/// How many of the worst cases a summary names.
-const WORST_CASES: usize = 3;
+use super::pairs::Aggregation;
+use super::summary::{Summary, mean, summarize};
+use super::surface::{SURFACE_KEYS, SurfaceDistances};
 
 /// One class of one case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "ClassFile", into = "ClassFile")]
 pub struct ClassReport {
     /// The label's value in the files.
     pub label: u8,
@@ -36,35 +32,188 @@ pub struct ClassReport {
     pub volume_ml_prediction: Option<f64>,
     /// Volume in the reference; `None` without a reference or a spacing.
     pub volume_ml_reference: Option<f64>,
+    /// Voxels of both sides; `None` without a prediction, and in reports of earlier versions.
+    pub voxels: Option<ClassOverlap>,
     /// Distances between the surfaces, where they were asked for and both exist.
-    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub surface: Option<SurfaceDistances>,
+    /// Everything else that was asked for, by its name in files: `hd_mm`, `rvd_percent`,
+    /// `surface_dice_at_2mm`, `boundary_iou`, …; those of `surface` too where that is `None`.
+    pub numbers: BTreeMap<String, Option<f64>>,
 }
 
 impl ClassReport {
     /// The report of counted voxels.
-    pub(super) fn from_overlap(label: u8, overlap: ClassOverlap, voxel_ml: Option<f64>) -> Self {
+    pub(super) fn from_overlap(
+        label: u8,
+        overlap: ClassOverlap,
+        voxel_ml: Option<f64>,
+        convention: Convention,
+    ) -> Self {
         Self {
             label,
-            dice: overlap.dice(),
-            iou: overlap.iou(),
+            dice: convention.dice(overlap),
+            iou: convention.iou(overlap),
             status: overlap.status(),
             volume_ml_prediction: voxel_ml.map(|ml| overlap.prediction as f64 * ml),
             volume_ml_reference: voxel_ml.map(|ml| overlap.reference as f64 * ml),
+            voxels: Some(overlap),
             surface: None,
+            numbers: BTreeMap::new(),
         }
     }
 
     /// The report of a class that nobody predicted.
-    pub(super) fn failed(label: u8, volume_ml_reference: Option<f64>) -> Self {
+    pub(super) fn failed(
+        label: u8,
+        volume_ml_reference: Option<f64>,
+        convention: Convention,
+    ) -> Self {
+        let zero = (convention == Convention::Lamina).then_some(0.0);
         Self {
             label,
-            dice: Some(0.0),
-            iou: Some(0.0),
+            dice: zero,
+            iou: zero,
             status: Status::Failed,
             volume_ml_prediction: None,
             volume_ml_reference,
+            voxels: None,
             surface: None,
+            numbers: BTreeMap::new(),
+        }
+    }
+
+    /// The number of this name, be it among [`surface`](Self::surface)'s or the others.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        let of_surface = self.surface.and_then(|surface| {
+            surface.named().into_iter().find(|(name, _)| *name == key).map(|(_, number)| number)
+        });
+        of_surface.or_else(|| self.numbers.get(key).copied().flatten())
+    }
+
+    /// The names of all numbers that were asked for beside Dice, IoU and volumes.
+    pub(super) fn keys(&self) -> BTreeSet<String> {
+        let of_surface = self.surface.iter().flat_map(|_| SURFACE_KEYS.map(String::from));
+        of_surface.chain(self.numbers.keys().cloned()).collect()
+    }
+}
+
+/// A [`ClassReport`] as files hold it: all numbers side by side.
+#[derive(Serialize, Deserialize)]
+struct ClassFile {
+    label: u8,
+    dice: Option<f64>,
+    iou: Option<f64>,
+    status: Status,
+    volume_ml_prediction: Option<f64>,
+    volume_ml_reference: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    voxels: Option<ClassOverlap>,
+    #[serde(flatten)]
+    numbers: BTreeMap<String, Option<f64>>,
+}
+
+impl From<ClassReport> for ClassFile {
+    fn from(report: ClassReport) -> Self {
+        let mut numbers = report.numbers;
+        let surface = report.surface.into_iter().flat_map(SurfaceDistances::named);
+        numbers.extend(surface.map(|(name, number)| (name.to_owned(), Some(number))));
+        Self {
+            label: report.label,
+            dice: report.dice,
+            iou: report.iou,
+            status: report.status,
+            volume_ml_prediction: report.volume_ml_prediction,
+            volume_ml_reference: report.volume_ml_reference,
+            voxels: report.voxels,
+            numbers,
+        }
+    }
+}
+
+impl From<ClassFile> for ClassReport {
+    fn from(file: ClassFile) -> Self {
+        let mut numbers = file.numbers;
+        let known = SURFACE_KEYS.map(|key| numbers.get(key).copied().flatten());
+        let surface = match known {
+            [Some(hd95_mm), Some(assd_mm), Some(surface_dice)] => {
+                numbers.retain(|key, _| !SURFACE_KEYS.contains(&key.as_str()));
+                Some(SurfaceDistances { hd95_mm, assd_mm, surface_dice })
+            }
+            _ => None,
+        };
+        Self {
+            label: file.label,
+            dice: file.dice,
+            iou: file.iou,
+            status: file.status,
+            volume_ml_prediction: file.volume_ml_prediction,
+            volume_ml_reference: file.volume_ml_reference,
+            voxels: file.voxels,
+            surface,
+            numbers,
+        }
+    }
+}
+
+/// Which label was taken for which, of one case or of all together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PixelReport {
+    /// How many cases were counted together: one, or all that could be compared.
+    #[serde(default)]
+    pub n_cases: usize,
+    /// Voxels that were counted: those whose reference is not ignored.
+    pub n_voxels: u64,
+    /// Share of them whose label is right.
+    pub accuracy: Option<f64>,
+    /// IoU of each class, weighted by its share of the reference.
+    pub frequency_weighted_iou: Option<f64>,
+    /// Mean IoU over the classes that either side holds, background too where it is one.
+    pub mean_iou: Option<f64>,
+    /// How many classes that mean is over.
+    pub n_classes: usize,
+    /// Each class by itself.
+    #[serde(default)]
+    pub classes: Vec<PixelClass>,
+    /// The counts, rows of the reference.
+    pub confusion: ConfusionTable,
+}
+
+/// One class of a [`PixelReport`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PixelClass {
+    /// The label's value in the files.
+    pub label: u8,
+    /// Intersection over union; `None` where neither side holds the class.
+    pub iou: Option<f64>,
+    /// Share of the reference's voxels that the prediction gives the class; `None` without any.
+    pub accuracy: Option<f64>,
+    /// Voxels of both sides.
+    pub voxels: ClassOverlap,
+}
+
+impl PixelClass {
+    fn of(label: u8, voxels: ClassOverlap) -> Self {
+        let ClassOverlap { reference, both, .. } = voxels;
+        let accuracy = (reference > 0).then(|| both as f64 / reference as f64);
+        Self { label, iou: voxels.iou(), accuracy, voxels }
+    }
+}
+
+impl PixelReport {
+    /// The report of counted voxels over `classes`, background among them where it counts.
+    pub fn of(confusion: &Confusion, classes: &[u8], n_cases: usize) -> Self {
+        let of_class = |&label: &u8| PixelClass::of(label, confusion.class(label));
+        let by_class: Vec<PixelClass> = classes.iter().map(of_class).collect();
+        let ious: Vec<f64> = by_class.iter().filter_map(|class| class.iou).collect();
+        Self {
+            n_cases,
+            n_voxels: confusion.total(),
+            accuracy: confusion.pixel_accuracy(),
+            frequency_weighted_iou: confusion.frequency_weighted_iou(),
+            mean_iou: mean(ious.iter().copied()),
+            n_classes: ious.len(),
+            classes: by_class,
+            confusion: confusion.table(classes),
         }
     }
 }
@@ -79,127 +228,42 @@ pub struct CaseReport {
     /// Why there is no score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Voxels that were compared; `None` where there is no score, and in reports of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_voxels: Option<u64>,
+    /// Which label was taken for which, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixels: Option<PixelReport>,
 }
 
 impl CaseReport {
+    /// A case with a report of each class.
+    pub fn new(case: impl Into<String>, classes: Vec<ClassReport>) -> Self {
+        Self { case: case.into(), classes, error: None, n_voxels: None, pixels: None }
+    }
+
+    /// The same, with the reason why there is no score.
+    #[must_use]
+    pub fn with_error(self, reason: impl Into<String>) -> Self {
+        Self { error: Some(reason.into()), ..self }
+    }
+
     /// Mean Dice over the classes that have one.
     pub fn mean_dice(&self) -> Option<f64> {
         mean(self.classes.iter().filter_map(|class| class.dice))
     }
 }
 
-/// How a number is spread over cases.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Distribution {
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Sample standard deviation, `None` for a single case.
-    pub sd: Option<f64>,
-    /// Half of the cases lie below.
-    pub median: f64,
-    /// One case in twenty lies below; between two cases it is interpolated linearly.
-    pub p5: f64,
-    /// How many cases went in.
-    pub n: usize,
-}
-
-impl Distribution {
-    /// Summarizes `values`, `None` where there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let mean = mean(values.iter().copied())?;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Some(Self {
-            mean,
-            sd: (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt()),
-            median: quantile(&values, 0.5),
-            p5: quantile(&values, 0.05),
-            n: values.len(),
-        })
-    }
-}
-
-/// Distances of one class over all cases, in millimeters.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct SurfaceSummary {
-    /// Mean HD95 over the `n_scored` cases that have one.
-    pub hd95_mm_mean_scored: Option<f64>,
-    /// Median HD95 over all cases but the empty ones; `None` where it is infinite.
-    pub hd95_mm_median: Option<f64>,
-    /// Mean ASSD over the `n_scored` cases that have one.
-    pub assd_mm_mean_scored: Option<f64>,
-    /// Mean surface Dice; a missed, false or failed class counts as 0.
-    pub surface_dice_mean: Option<f64>,
-}
-
-/// One class over all cases.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ClassSummary {
-    /// The label's value in the files.
-    pub label: u8,
-    /// What people call it, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Dice over all cases but the empty ones.
-    pub dice: Option<Distribution>,
-    /// IoU over all cases but the empty ones.
-    pub iou: Option<Distribution>,
-    /// Cases where both hold the class.
-    pub n_scored: usize,
-    /// Cases where only the reference holds it.
-    pub n_missed: usize,
-    /// Cases where only the prediction holds it.
-    pub n_false: usize,
-    /// Cases where neither holds it: in no mean.
-    pub n_both_empty: usize,
-    /// Cases without a usable prediction.
-    pub n_failed: usize,
-    /// All cases.
-    pub n_total: usize,
-    /// Distances, where they were asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub surface: Option<SurfaceSummary>,
-}
-
-/// The plain mean over the classes' means, background left out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ForegroundSummary {
-    /// Mean Dice.
-    pub dice: Option<f64>,
-    /// Mean IoU.
-    pub iou: Option<f64>,
-    /// How many classes went in: those that occurred at all.
-    pub n_classes: usize,
-}
-
-/// A case that did badly, by name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WorstCase {
-    /// The case's name.
-    pub case: String,
-    /// Its mean Dice over classes.
-    pub dice: f64,
-}
-
-/// What all cases amount to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// One entry per class.
-    pub classes: Vec<ClassSummary>,
-    /// Over the classes.
-    pub foreground: ForegroundSummary,
-    /// The lowest mean Dice, worst first.
-    pub worst: Vec<WorstCase>,
-    /// All cases.
-    pub n_cases: usize,
-    /// Cases without a usable prediction.
-    pub n_failed: usize,
-}
-
 /// All cases in sorted order, and their summary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
+    /// What the numbers of cases were made into; where they were pooled, `summary.pooled` says what
+    /// came out.
+    #[serde(default)]
+    pub aggregation: Aggregation,
+    /// What was measured, by whose rules; `None` for Dice, IoU and volumes by ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measures: Option<Measures>,
     /// Every case, scored or not.
     pub cases: Vec<CaseReport>,
     /// What they amount to.
@@ -208,10 +272,25 @@ pub struct Report {
 
 impl Report {
     /// Sorts `cases` by name and summarizes them; `names` says what the labels are called.
-    pub fn new(mut cases: Vec<CaseReport>, names: &BTreeMap<u8, String>) -> Self {
+    pub fn new(cases: Vec<CaseReport>, names: &BTreeMap<u8, String>) -> Self {
+        Self::of(cases, names, &Measures::default())
+    }
+
+    /// The same for cases that were measured otherwise than by default.
+    pub fn of(
+        mut cases: Vec<CaseReport>,
+        names: &BTreeMap<u8, String>,
+        measures: &Measures,
+    ) -> Self {
         cases.sort_by(|a, b| a.case.cmp(&b.case));
-        let summary = summarize(&cases, names);
-        Self { cases, summary }
+        let summary = summarize(&cases, names, measures.convention);
+        let measures = (*measures != Measures::default()).then(|| measures.clone());
+        Self { aggregation: Aggregation::default(), measures, cases, summary }
+    }
+
+    /// By whose rules the numbers are made.
+    pub fn convention(&self) -> Convention {
+        self.measures.as_ref().map(|measures| measures.convention).unwrap_or_default()
     }
 
     /// Writes one line per case and class; a number that does not exist is an empty cell.
@@ -219,30 +298,35 @@ impl Report {
     /// # Errors
     /// Whatever `out` answers.
     pub fn write_csv(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        let others: BTreeSet<String> = self
+            .cases
+            .iter()
+            .flat_map(|case| &case.classes)
+            .flat_map(|class| class.numbers.keys().cloned())
+            .filter(|key| !SURFACE_KEYS.contains(&key.as_str()))
+            .collect();
+        let keys: Vec<&str> =
+            SURFACE_KEYS.into_iter().chain(others.iter().map(String::as_str)).collect();
         writeln!(
             out,
-            "case,label,status,dice,iou,volume_ml_prediction,volume_ml_reference,hd95_mm,assd_mm,surface_dice,error"
+            "case,label,status,dice,iou,volume_ml_prediction,volume_ml_reference,{},error",
+            keys.join(",")
         )?;
         for case in &self.cases {
             for class in &case.classes {
-                let surface = class.surface;
-                let numbers = [
-                    class.dice,
-                    class.iou,
-                    class.volume_ml_prediction,
-                    class.volume_ml_reference,
-                    surface.map(|distances| distances.hd95_mm),
-                    surface.map(|distances| distances.assd_mm),
-                    surface.map(|distances| distances.surface_dice),
-                ]
-                .map(|number| number.map(|number| number.to_string()).unwrap_or_default());
+                let first =
+                    [class.dice, class.iou, class.volume_ml_prediction, class.volume_ml_reference];
+                let numbers = first.into_iter().chain(keys.iter().map(|key| class.number(key)));
+                let cells: Vec<String> = numbers
+                    .map(|number| number.map(|number| number.to_string()).unwrap_or_default())
+                    .collect();
                 writeln!(
                     out,
                     "{},{},{},{},{}",
                     csv_cell(&case.case),
                     class.label,
                     class.status.as_str(),
-                    numbers.join(","),
+                    cells.join(","),
                     csv_cell(case.error.as_deref().unwrap_or_default()),
                 )?;
             }
@@ -251,98 +335,8 @@ impl Report {
     }
 }
 
-fn summarize(cases: &[CaseReport], names: &BTreeMap<u8, String>) -> Summary {
-    let mut by_label: BTreeMap<u8, Vec<&ClassReport>> = BTreeMap::new();
-    for class in cases.iter().flat_map(|case| &case.classes) {
-        by_label.entry(class.label).or_default().push(class);
-    }
-    let classes: Vec<ClassSummary> = by_label
-        .into_iter()
-        .map(|(label, reports)| summarize_class(label, names.get(&label).cloned(), &reports))
-        .collect();
-    let dice_means: Vec<f64> = classes.iter().filter_map(|class| Some(class.dice?.mean)).collect();
-    Summary {
-        foreground: ForegroundSummary {
-            dice: mean(dice_means.iter().copied()),
-            iou: mean(classes.iter().filter_map(|class| Some(class.iou?.mean))),
-            n_classes: dice_means.len(),
-        },
-        classes,
-        worst: worst_cases(cases),
-        n_cases: cases.len(),
-        n_failed: cases.iter().filter(|case| case.error.is_some()).count(),
-    }
-}
-
-fn summarize_class(label: u8, name: Option<String>, reports: &[&ClassReport]) -> ClassSummary {
-    let count = |status| reports.iter().filter(|report| report.status == status).count();
-    ClassSummary {
-        label,
-        name,
-        dice: Distribution::of(reports.iter().filter_map(|report| report.dice)),
-        iou: Distribution::of(reports.iter().filter_map(|report| report.iou)),
-        n_scored: count(Status::Scored),
-        n_missed: count(Status::Missed),
-        n_false: count(Status::False),
-        n_both_empty: count(Status::BothEmpty),
-        n_failed: count(Status::Failed),
-        n_total: reports.len(),
-        surface: summarize_surface(reports),
-    }
-}
-
-fn summarize_surface(reports: &[&ClassReport]) -> Option<SurfaceSummary> {
-    let measured: Vec<SurfaceDistances> =
-        reports.iter().filter_map(|report| report.surface).collect();
-    if measured.is_empty() {
-        return None;
-    }
-    let not_found = reports
-        .iter()
-        .filter(|report| report.surface.is_none() && report.status != Status::BothEmpty)
-        .count();
-    let mut hd95: Vec<f64> = measured.iter().map(|distances| distances.hd95_mm).collect();
-    hd95.sort_by(f64::total_cmp);
-    let hd95_mean = mean(hd95.iter().copied());
-    hd95.extend(std::iter::repeat_n(f64::INFINITY, not_found));
-    Some(SurfaceSummary {
-        hd95_mm_mean_scored: hd95_mean,
-        hd95_mm_median: Some(quantile(&hd95, 0.5)).filter(|median| median.is_finite()),
-        assd_mm_mean_scored: mean(measured.iter().map(|distances| distances.assd_mm)),
-        surface_dice_mean: mean(
-            measured
-                .iter()
-                .map(|distances| distances.surface_dice)
-                .chain(std::iter::repeat_n(0.0, not_found)),
-        ),
-    })
-}
-
-fn worst_cases(cases: &[CaseReport]) -> Vec<WorstCase> {
-    let mut ranked: Vec<WorstCase> = cases
-        .iter()
-        .filter_map(|case| Some(WorstCase { case: case.case.clone(), dice: case.mean_dice()? }))
-        .collect();
-    ranked.sort_by(|a, b| a.dice.total_cmp(&b.dice)); // stable: equal ones stay in order of name
-    ranked.truncate(WORST_CASES);
-    ranked
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, count) = values.fold((0.0, 0_u64), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| sum / count as f64)
-}
-
-/// Interpolates linearly between the two nearest of the `sorted` values, as `numpy.quantile` does.
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    assert!(!sorted.is_empty(), "the caller asks only where there are values");
-    let position = share * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
-    if below == above { below } else { below + (above - below) * position.fract() }
-}
-
 /// Quotes a cell that would break the line, and disarms one that a spreadsheet would run.
-fn csv_cell(text: &str) -> String {
+pub(super) fn csv_cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) {
@@ -357,11 +351,16 @@ mod tests {
     use super::*;
 
     fn class(label: u8, prediction: u64, reference: u64, both: u64) -> ClassReport {
-        ClassReport::from_overlap(label, ClassOverlap { prediction, reference, both }, Some(0.5))
+        ClassReport::from_overlap(
+            label,
+            ClassOverlap { prediction, reference, both },
+            Some(0.5),
+            Convention::Lamina,
+        )
     }
 
     fn case(name: &str, classes: Vec<ClassReport>) -> CaseReport {
-        CaseReport { case: name.to_owned(), classes, error: None }
+        CaseReport::new(name, classes)
     }
 
     fn report(cases: Vec<CaseReport>) -> Report {
@@ -369,83 +368,9 @@ mod tests {
     }
 
     #[test]
-    fn missed_false_and_failed_count_as_zero_and_empty_does_not_count() {
-        let summary = report(vec![
-            case("a", vec![class(1, 4, 4, 4)]),
-            case("b", vec![class(1, 0, 4, 0)]),
-            case("c", vec![class(1, 4, 0, 0)]),
-            case("d", vec![class(1, 0, 0, 0)]),
-            CaseReport {
-                error: Some("no prediction".to_owned()),
-                ..case("e", vec![ClassReport::failed(1, Some(2.0))])
-            },
-        ])
-        .summary;
-        let class = &summary.classes[0];
-        assert_eq!(class.dice.unwrap().mean, 0.25);
-        assert_eq!(class.dice.unwrap().n, 4);
-        assert_eq!((class.n_scored, class.n_missed, class.n_false), (1, 1, 1));
-        assert_eq!((class.n_both_empty, class.n_failed, class.n_total), (1, 1, 5));
-        assert_eq!(summary.n_failed, 1);
-    }
-
-    #[test]
-    fn a_class_that_never_occurs_leaves_the_foreground_mean_alone() {
-        let summary = report(vec![case("a", vec![class(1, 2, 2, 1), class(2, 0, 0, 0)])]).summary;
-        assert_eq!(summary.foreground.dice, Some(0.5));
-        assert_eq!(summary.foreground.n_classes, 1);
-        assert_eq!(summary.classes[1].dice, None);
-    }
-
-    #[test]
-    fn the_worst_three_are_named_worst_first_and_ties_by_name() {
-        let summary = report(vec![
-            case("d", vec![class(1, 1, 1, 0)]),
-            case("a", vec![class(1, 1, 1, 1)]),
-            case("c", vec![class(1, 1, 1, 0)]),
-            case("b", vec![class(1, 2, 2, 1)]),
-        ])
-        .summary;
-        let names: Vec<&str> = summary.worst.iter().map(|worst| worst.case.as_str()).collect();
-        assert_eq!(names, ["c", "d", "b"]);
-    }
-
-    #[test]
-    fn a_distribution_has_numpys_numbers() {
-        // numpy: mean, std(ddof=1), median, quantile(0.05) of [0.1, 0.2, 0.4, 0.8]
-        let spread = Distribution::of([0.8, 0.1, 0.4, 0.2]).unwrap();
-        assert!((spread.mean - 0.375).abs() < 1e-12);
-        assert!((spread.sd.unwrap() - 0.309_569_593_683_445).abs() < 1e-12);
-        assert!((spread.median - 0.3).abs() < 1e-12);
-        assert!((spread.p5 - 0.115).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_single_case_has_no_standard_deviation() {
-        let spread = Distribution::of([0.5]).unwrap();
-        assert_eq!((spread.mean, spread.sd, spread.median, spread.p5), (0.5, None, 0.5, 0.5));
-        assert_eq!(Distribution::of([]), None);
-    }
-
-    #[test]
     fn volumes_are_voxels_times_the_volume_of_one() {
         let class = class(1, 3, 4, 2);
         assert_eq!((class.volume_ml_prediction, class.volume_ml_reference), (Some(1.5), Some(2.0)));
-    }
-
-    #[test]
-    fn a_missed_surface_makes_the_median_infinite_and_not_better() {
-        let near = SurfaceDistances { hd95_mm: 1.0, assd_mm: 0.5, surface_dice: 1.0 };
-        let found = ClassReport { surface: Some(near), ..class(1, 4, 4, 3) };
-        let cases = vec![
-            case("a", vec![found]),
-            case("b", vec![class(1, 0, 4, 0)]),
-            case("c", vec![class(1, 0, 4, 0)]),
-        ];
-        let surface = report(cases).summary.classes[0].surface.unwrap();
-        assert_eq!(surface.hd95_mm_median, None);
-        assert_eq!(surface.hd95_mm_mean_scored, Some(1.0));
-        assert_eq!(surface.surface_dice_mean, Some(1.0 / 3.0));
     }
 
     #[test]
@@ -468,7 +393,15 @@ mod tests {
             .collect();
         assert_eq!(
             keys,
-            ["label", "dice", "iou", "status", "volume_ml_prediction", "volume_ml_reference"]
+            [
+                "label",
+                "dice",
+                "iou",
+                "status",
+                "volume_ml_prediction",
+                "volume_ml_reference",
+                "voxels"
+            ]
         );
         assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
     }

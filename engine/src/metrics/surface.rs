@@ -3,20 +3,25 @@
 //! | reference | prediction | HD95, ASSD | surface Dice |
 //! |-----------|------------|------------|--------------|
 //! | has the class | has it | measured | measured |
-//! | has the class | has it not, or the other way around | none here; infinite in a summary | none here; 0 in a summary |
+//! | has the class | has it not, or the other way around | none; infinite in a summary | 0 |
 //! | has it not | has it not | none | none |
 //!
 //! The surface of a mask is what a one-voxel erosion over face neighbors takes
 //! away; beyond the volume's edge lies background. HD95 is the larger of the two
 //! directions' 95th percentiles, interpolated linearly (as MONAI and Metrics
 //! Reloaded do). ASSD and surface Dice pool both directions. Distances are exact
-//! and three-dimensional on the whole volume.
+//! and three-dimensional on the whole volume; in pictures, whose pixels have no size, outlines are
+//! measured in pixels.
 
-use lamina_io::squared_distances;
-use ndarray::{Array3, ArrayView3, s};
+use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use super::report::quantile;
+use super::bits::Bits;
+use super::nearest::squared_distances_to;
+use super::summary::quantile;
+
+/// The names of a [`SurfaceDistances`]' numbers in files.
+pub(super) const SURFACE_KEYS: [&str; 3] = ["hd95_mm", "assd_mm", "surface_dice"];
 
 /// How far apart two surfaces lie.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -62,86 +67,131 @@ pub fn compare_surfaces(
     tolerance_mm: f64,
 ) -> Option<(SurfaceDistances, FarthestPoint)> {
     assert_eq!(prediction.dim(), reference.dim(), "the caller compares the grids first");
-    let bounds = bounds_of(prediction, reference)?;
-    let crop = s![bounds[0].0..bounds[0].1, bounds[1].0..bounds[1].1, bounds[2].0..bounds[2].1];
-    let surface_p = surface(&prediction.slice(crop));
-    let surface_r = surface(&reference.slice(crop));
-    let (from_p, farthest_p) = directed(&surface_p, &surface_r, spacing_mm)?;
-    let (from_r, farthest_r) = directed(&surface_r, &surface_p, spacing_mm)?;
-
-    let count = (from_p.len() + from_r.len()) as f64;
-    let pooled = || from_p.iter().chain(&from_r);
-    let distances = SurfaceDistances {
-        hd95_mm: quantile(&from_p, 0.95).max(quantile(&from_r, 0.95)),
-        assd_mm: pooled().sum::<f64>() / count,
-        surface_dice: pooled().filter(|&&distance| distance <= tolerance_mm).count() as f64 / count,
-    };
-    let on_prediction = farthest_p.1 >= farthest_r.1;
-    let (index, distance_mm) = if on_prediction { farthest_p } else { farthest_r };
-    let index = [0, 1, 2].map(|axis| bounds[axis].0 + index[axis]);
-    Some((distances, FarthestPoint { index, distance_mm, on_prediction }))
+    let (prediction, reference) =
+        (Bits::of_mask(&prediction.view()), Bits::of_mask(&reference.view()));
+    let pair = SurfacePair::of(&prediction, &reference, spacing_mm, false)?;
+    Some((pair.distances(tolerance_mm), pair.farthest))
 }
 
-/// The smallest box around both masks: outside it there is no surface.
-fn bounds_of(a: &Array3<bool>, b: &Array3<bool>) -> Option<[(usize, usize); 3]> {
-    let mut bounds = [(usize::MAX, 0); 3];
-    for mask in [a, b] {
-        for ((k, j, i), _) in mask.indexed_iter().filter(|(_, inside)| **inside) {
-            for (bound, index) in bounds.iter_mut().zip([k, j, i]) {
-                *bound = (bound.0.min(index), bound.1.max(index + 1));
-            }
+/// Every distance between two surfaces, each way.
+#[derive(Debug, Clone)]
+pub(super) struct SurfacePair {
+    /// Of the voxels on the prediction's surface, sorted.
+    from_prediction: Vec<f64>,
+    /// Of the voxels on the reference's surface, sorted.
+    from_reference: Vec<f64>,
+    /// Where they lie farthest apart.
+    pub(super) farthest: FarthestPoint,
+}
+
+impl SurfaceDistances {
+    /// The numbers by their names in files.
+    pub(super) fn named(self) -> [(&'static str, f64); 3] {
+        let [hd95, assd, surface_dice] = SURFACE_KEYS;
+        [(hd95, self.hd95_mm), (assd, self.assd_mm), (surface_dice, self.surface_dice)]
+    }
+}
+
+impl SurfacePair {
+    /// Measures two masks in one box around both; `None` where one of them is empty. In `flat`
+    /// masks a surface is the outline in each slice.
+    pub(super) fn of(
+        prediction: &Bits,
+        reference: &Bits,
+        spacing_mm: [f64; 3],
+        flat: bool,
+    ) -> Option<Self> {
+        let (prediction, reference) = (prediction.surface(flat), reference.surface(flat));
+        let (from_prediction, farthest_p) = directed(&prediction, &reference, spacing_mm)?;
+        let (from_reference, farthest_r) = directed(&reference, &prediction, spacing_mm)?;
+        let on_prediction = farthest_p.1 >= farthest_r.1;
+        let (index, distance_mm) = if on_prediction { farthest_p } else { farthest_r };
+        let farthest = FarthestPoint { index, distance_mm, on_prediction };
+        Some(Self { from_prediction, from_reference, farthest })
+    }
+
+    /// The three numbers of every report.
+    pub(super) fn distances(&self, tolerance_mm: f64) -> SurfaceDistances {
+        SurfaceDistances {
+            hd95_mm: self.percentile(0.95),
+            assd_mm: self.mean(),
+            surface_dice: self.within(tolerance_mm),
         }
     }
-    (bounds[0].1 > 0).then_some(bounds)
+
+    /// Hausdorff distance, of which a share of each surface is not farther from the other.
+    pub(super) fn percentile(&self, share: f64) -> f64 {
+        quantile(&self.from_prediction, share).max(quantile(&self.from_reference, share))
+    }
+
+    /// ASSD: the mean over both surfaces together.
+    pub(super) fn mean(&self) -> f64 {
+        self.pooled().sum::<f64>() / self.len() as f64
+    }
+
+    /// MASD: the mean of the two surfaces' means.
+    pub(super) fn mean_of_means(&self) -> f64 {
+        let [prediction, reference] = [&self.from_prediction, &self.from_reference]
+            .map(|distances| distances.iter().sum::<f64>() / distances.len() as f64);
+        f64::midpoint(prediction, reference)
+    }
+
+    /// Surface Dice: the share of both surfaces together that is within a tolerance of the other.
+    pub(super) fn within(&self, tolerance_mm: f64) -> f64 {
+        let near =
+            |distances: &[f64]| distances.partition_point(|&distance| distance <= tolerance_mm);
+        (near(&self.from_prediction) + near(&self.from_reference)) as f64 / self.len() as f64
+    }
+
+    fn pooled(&self) -> impl Iterator<Item = f64> + '_ {
+        self.from_prediction.iter().chain(&self.from_reference).copied()
+    }
+
+    fn len(&self) -> usize {
+        self.from_prediction.len() + self.from_reference.len()
+    }
 }
 
-/// The voxels of `mask` with a face neighbor outside it.
-///
-/// Cutting the volume to a box around the mask changes nothing: outside of both
-/// lies background.
-fn surface(mask: &ArrayView3<bool>) -> Array3<bool> {
-    let (depth, height, width) = mask.dim();
-    let inside = |k: usize, j: usize, i: usize| mask.get([k, j, i]).copied().unwrap_or(false);
-    Array3::from_shape_fn([depth, height, width], |(k, j, i)| {
-        let surrounded = inside(k.wrapping_sub(1), j, i)
-            && inside(k + 1, j, i)
-            && inside(k, j.wrapping_sub(1), i)
-            && inside(k, j + 1, i)
-            && inside(k, j, i.wrapping_sub(1))
-            && inside(k, j, i + 1);
-        mask[[k, j, i]] && !surrounded
-    })
+/// The voxels on the surfaces of prediction and reference, each with its distance to the other
+/// surface; `None` where one of them is empty.
+pub(super) fn surface_points(
+    prediction: &Bits,
+    reference: &Bits,
+    spacing_mm: [f64; 3],
+) -> Option<[Vec<Point>; 2]> {
+    let (prediction, reference) = (prediction.surface(false), reference.surface(false));
+    let points = |from: &Bits, to: &Bits| {
+        let squared = squared_distances_to(from, to, spacing_mm).into_iter();
+        from.indices().zip(squared.map(f64::sqrt)).collect()
+    };
+    (prediction.count() > 0 && reference.count() > 0)
+        .then(|| [points(&prediction, &reference), points(&reference, &prediction)])
 }
 
 /// A voxel, and how far it is from the other surface.
-type Farthest = ([usize; 3], f64);
+pub(super) type Point = ([usize; 3], f64);
 
 /// Sorted distances from each voxel of surface `from` to the nearest of surface `to`, and the
-/// first voxel with the largest.
-fn directed(
-    from: &Array3<bool>,
-    to: &Array3<bool>,
-    spacing_mm: [f64; 3],
-) -> Option<(Vec<f64>, Farthest)> {
-    if !to.iter().any(|&on| on) {
+/// first voxel with the largest; `None` where there is none on either.
+fn directed(from: &Bits, to: &Bits, spacing_mm: [f64; 3]) -> Option<(Vec<f64>, Point)> {
+    if to.count() == 0 {
         return None;
     }
-    let squared = squared_distances(to, spacing_mm, None, f64::INFINITY);
-    let mut distances = Vec::new();
-    let mut farthest = None;
-    for (((k, j, i), _), squared) in from.indexed_iter().zip(&squared).filter(|((_, on), _)| **on) {
-        let distance = squared.sqrt();
-        if farthest.is_none_or(|(_, most)| distance > most) {
-            farthest = Some(([k, j, i], distance));
-        }
-        distances.push(distance);
+    let mut distances = squared_distances_to(from, to, spacing_mm);
+    let most = distances.iter().copied().fold(0.0, f64::max);
+    let first = distances.iter().position(|&squared| squared == most)?;
+    let index = from.indices().nth(first)?;
+    for squared in &mut distances {
+        *squared = squared.sqrt();
     }
-    distances.sort_by(f64::total_cmp);
-    Some((distances, farthest?))
+    distances.sort_unstable_by(f64::total_cmp);
+    Some((distances, (index, most.sqrt())))
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::s;
+
     use super::*;
 
     fn cube(shape: [usize; 3], from: [usize; 3], to: [usize; 3]) -> Array3<bool> {
@@ -181,9 +231,9 @@ mod tests {
     #[test]
     fn the_middle_of_a_cube_is_no_surface_but_the_edge_of_the_volume_is() {
         let full = Array3::from_elem([3, 3, 3], true);
-        let surface = surface(&full.view());
-        assert_eq!(surface.iter().filter(|on| **on).count(), 26);
-        assert!(!surface[[1, 1, 1]]);
+        let surface = Bits::of_mask(&full.view()).surface(false);
+        assert_eq!(surface.count(), 26);
+        assert!(!surface.get([1, 1, 1]));
     }
 
     #[test]
@@ -195,9 +245,7 @@ mod tests {
         for (prediction, reference, on_prediction) in [(&a, &b, false), (&b, &a, true)] {
             let (_, found) = compare_surfaces(prediction, reference, spacing, 1.0).unwrap();
             let points = |mask: &Array3<bool>| -> Vec<[usize; 3]> {
-                let surface = surface(&mask.view());
-                let on = surface.indexed_iter().filter(|(_, on)| **on);
-                on.map(|((k, j, i), _)| [k, j, i]).collect()
+                Bits::of_mask(&mask.view()).surface(false).indices().collect()
             };
             let apart = |from: [usize; 3], to: [usize; 3]| {
                 let step = |axis: usize| (from[axis] as f64 - to[axis] as f64) * spacing[axis];
@@ -212,29 +260,6 @@ mod tests {
             let expected = from(prediction, reference).max(from(reference, prediction));
             assert_eq!((found.index, found.on_prediction), ([3, 8, 7], on_prediction));
             assert!((found.distance_mm - expected).abs() < 1e-12, "{found:?} for {expected}");
-        }
-    }
-
-    #[test]
-    fn the_distance_transform_agrees_with_trying_every_pair() {
-        let spacing: [f64; 3] = [2.5, 0.8, 1.3];
-        let mut targets = Array3::from_elem([5, 6, 7], false);
-        for index in [[0, 5, 3], [4, 0, 0], [2, 2, 6], [2, 3, 6], [1, 4, 1]] {
-            targets[index] = true;
-        }
-        let found = squared_distances(&targets, spacing, None, f64::INFINITY);
-        for ((k, j, i), &squared) in found.indexed_iter() {
-            let nearest = targets
-                .indexed_iter()
-                .filter(|(_, on)| **on)
-                .map(|((a, b, c), _)| {
-                    let apart = |from: usize, to: usize, step: f64| {
-                        ((from as f64 - to as f64) * step).powi(2)
-                    };
-                    apart(k, a, spacing[0]) + apart(j, b, spacing[1]) + apart(i, c, spacing[2])
-                })
-                .fold(f64::INFINITY, f64::min);
-            assert!((squared - nearest).abs() < 1e-9, "at {k} {j} {i}: {squared} for {nearest}");
         }
     }
 }

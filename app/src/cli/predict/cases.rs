@@ -345,7 +345,7 @@ impl Run<'_> {
                 result.error = Some(reason.clone());
                 let classes = failed_case(reference.and_then(Result::ok).as_ref(), &labels);
                 let scored = job.reference.is_some();
-                let report = CaseReport { case: job.case.clone(), classes, error: Some(reason) };
+                let report = CaseReport::new(job.case.clone(), classes).with_error(reason);
                 return (result, scored.then_some(report));
             }
         };
@@ -388,11 +388,7 @@ impl Run<'_> {
             }
         }
         result.error = (!problems.is_empty()).then(|| problems.join("; "));
-        let report = (!scores.is_empty()).then(|| CaseReport {
-            case: job.case.clone(),
-            classes: scores,
-            error: None,
-        });
+        let report = (!scores.is_empty()).then(|| CaseReport::new(job.case.clone(), scores));
         (result, report)
     }
 

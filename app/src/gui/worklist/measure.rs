@@ -46,7 +46,7 @@ pub fn measure(case: &Case) -> CaseNumbers {
             Comparison::of(&labels, &reference, None).map_err(|mismatch| mismatch.to_string())?;
         let found: Vec<u8> = compared.labels().into_iter().collect();
         let classes = compared.classes(&found);
-        let report = CaseReport { case: String::new(), classes, error: None };
+        let report = CaseReport::new("", classes);
         Ok(Score::Dice(report.mean_dice()))
     });
     CaseNumbers { amounts, score: score.unwrap_or_else(Score::Failed) }

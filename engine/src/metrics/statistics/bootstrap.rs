@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::report::quantile;
+use crate::metrics::summary::quantile;
 use crate::synthetic_weights::splitmix64;
 
 /// Where the mean of another sample of the same kind would lie, at this level.
