@@ -173,7 +173,7 @@ pub fn run(args: &PlanArgs, output: &Output) -> anyhow::Result<Outcome> {
 const GIB: f64 = (1_u64 << 30) as f64;
 
 fn human(answer: &Answer, train: &str) -> String {
-    let mut table = Table::new([("", Align::Left), ("", Align::Left)]);
+    let mut table = Table::new([("key", Align::Left), ("reason", Align::Left)]);
     for Because { key, because } in &answer.reasons {
         table.row([(*key).to_owned(), because.clone()]);
     }
