@@ -9,9 +9,8 @@ use crate::networks::{Heads, NetworkConfig};
 /// Bytes that learning from one slice takes beside the weights, and bytes of the weights, with
 /// their gradients and velocities.
 ///
-/// Every map of the forward is held until the backward has passed it, and the gradient of the
-/// largest maps lies beside it; measured runs take between one and two times the maps of the
-/// forward, so twice is counted.
+/// An estimate: every map of the forward is held until the backward has passed it, and gradients of
+/// maps lie beside it, so twice the maps of the forward are counted.
 ///
 /// # Errors
 /// [`EngineError::Capture`] where the network's forward cannot be recorded.
