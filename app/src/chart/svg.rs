@@ -55,16 +55,19 @@ pub fn figure(chart: &Chart) -> String {
         escaped(&chart.x)
     );
     for line in &chart.lines {
-        let places: Vec<String> = line
+        let mut places: Vec<String> = line
             .finite()
             .filter_map(|[x, y]| Some(format!("{:.1},{:.1}", column(x)?, row(y)?)))
             .collect();
+        if let [only] = &places[..] {
+            places.push(only.clone()); // with round ends a line to itself is a dot
+        }
         let [r, g, b] = line.color;
         let width = if line.strong { 2.4 } else { 1.4 };
         let _ = write!(
             svg,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"#{r:02x}{g:02x}{b:02x}\" \
-             stroke-width=\"{width}\" stroke-linejoin=\"round\" />",
+             stroke-width=\"{width}\" stroke-linecap=\"round\" stroke-linejoin=\"round\" />",
             places.join(" ")
         );
     }

@@ -89,19 +89,13 @@ pub struct TrainArgs {
 /// # Errors
 /// When training cannot start or cannot go on.
 pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global()
-            .context("cannot set the number of threads")?;
-    }
+    use_threads(args.threads)?;
     let mut experiment = Experiment::read(&args.config)?;
     if let Some(fold) = args.fold {
         experiment.fold = fold;
     }
     if let Some(epochs) = args.epochs {
-        experiment.training.epochs = epochs.get();
-        experiment.training.iterations = None;
+        train_epochs(&mut experiment, epochs);
     }
     if let Some(seed) = args.seed {
         experiment.seed = seed;
@@ -160,6 +154,21 @@ pub fn run(args: &TrainArgs, output: &Output) -> anyhow::Result<Outcome> {
     }
 }
 
+/// Computes on so many threads, or as many as there are processors.
+pub(super) fn use_threads(threads: Option<u16>) -> anyhow::Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.into())
+        .build_global()
+        .context("cannot set the number of threads")
+}
+
+/// Lets an experiment train so many epochs, also one that counts iterations.
+pub(super) fn train_epochs(experiment: &mut Experiment, epochs: NonZeroUsize) {
+    experiment.training.epochs = epochs.get();
+    experiment.training.iterations = None;
+}
+
 /// A time in minutes.
 fn minutes(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -195,4 +204,17 @@ pub(super) fn data_folder(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let named =
         named.map(Path::to_path_buf).or_else(|| std::env::var_os("LAMINA_DATA").map(PathBuf::from));
     named.context("expected --data, the folder that holds the data set's folder, or LAMINA_DATA in the environment")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_that_are_asked_for_replace_iterations() {
+        let text = "dataset = \"some\"\n[network.unet]\n[training]\niterations = 7\n";
+        let mut experiment: Experiment = toml::from_str(text).unwrap();
+        train_epochs(&mut experiment, NonZeroUsize::MIN);
+        assert_eq!((experiment.training.epochs, experiment.training.iterations), (1, None));
+    }
 }

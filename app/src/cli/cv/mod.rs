@@ -14,7 +14,7 @@ mod tidying;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use lamina_engine::device::DeviceChoice;
 use lamina_engine::experiment::Experiment;
@@ -25,7 +25,7 @@ use serde::Serialize;
 use super::cache::CacheArgs;
 use super::interrupt::Interrupt;
 use super::output::{Outcome, Output};
-use super::train::data_folder;
+use super::train::{data_folder, train_epochs, use_threads};
 use fold::FoldEnd;
 use plan::Plan;
 
@@ -116,19 +116,14 @@ struct Cv<'a> {
 /// When nothing can be started: a setting, the data set, or a folder that holds something else. A
 /// fold that fails is told, and the others go on.
 pub fn run(args: &CvArgs, output: &Output) -> anyhow::Result<Outcome> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global()
-            .context("cannot set the number of threads")?;
-    }
+    use_threads(args.threads)?;
     let mut experiment = Experiment::read(&args.config)?;
     experiment.fold = 0;
     if let Some(folds) = args.folds {
         experiment.folds = folds;
     }
     if let Some(epochs) = args.epochs {
-        experiment.training.epochs = epochs.get();
+        train_epochs(&mut experiment, epochs);
     }
     if let Some(seed) = args.seed {
         experiment.seed = seed;
